@@ -1,0 +1,88 @@
+"""Transfer learning that shows its working: a pretrained model is a sequence of stages, and transfer is a cut."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from headstart.errors import (
+    ArtifactError,
+    BackboneError,
+    DataError,
+    DependencyError,
+    HeadstartError,
+    OptionError,
+    StorageError,
+)
+
+if TYPE_CHECKING:
+    from headstart.adaptation import adapt
+    from headstart.backbones.backbone import Backbone
+    from headstart.backbones.card import Card
+    from headstart.backbones.listing import list_backbones
+    from headstart.backbones.sources import load_backbone
+    from headstart.data import Dataset, Finding, check, read
+    from headstart.evaluation import Evaluation, evaluate
+    from headstart.job import Result, fit
+    from headstart.model import Model, Prediction, load
+    from headstart.strategies import Probe
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArtifactError",
+    "Backbone",
+    "BackboneError",
+    "Card",
+    "DataError",
+    "Dataset",
+    "DependencyError",
+    "Evaluation",
+    "Finding",
+    "HeadstartError",
+    "Model",
+    "OptionError",
+    "Prediction",
+    "Probe",
+    "Result",
+    "StorageError",
+    "adapt",
+    "check",
+    "evaluate",
+    "fit",
+    "list_backbones",
+    "load",
+    "load_backbone",
+    "read",
+]
+
+_HOMES = {
+    "Backbone": "backbones.backbone",
+    "Card": "backbones.card",
+    "Dataset": "data",
+    "Evaluation": "evaluation",
+    "Finding": "data",
+    "Model": "model",
+    "Prediction": "model",
+    "Probe": "strategies",
+    "Result": "job",
+    "adapt": "adaptation",
+    "check": "data",
+    "evaluate": "evaluation",
+    "fit": "job",
+    "list_backbones": "backbones.listing",
+    "load": "model",
+    "load_backbone": "backbones.sources",
+    "read": "data",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a name from its room when it is first used: `import headstart` alone loads no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"headstart.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,253 @@
+"""The saved model: a folder that can be read without running anything, whole or not at all.
+
+```
+ants.headstart/
+├── manifest.json         what it is, and the SHA-256 of every other file
+├── weights.safetensors   backbone and head
+├── golden.safetensors    synthetic inputs and the outputs they must give
+├── README.md             the model card
+└── tokenizer/            for texts
+```
+It is written under a temporary name, synced, and renamed; nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import ArtifactError, StorageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "headstart.artifact/1"
+MANIFEST, WEIGHTS, GOLDEN, README = "manifest.json", "weights.safetensors", "golden.safetensors", "README.md"
+PRIVATE = 0o700
+RENAME_EXCHANGE = 2
+AT_FDCWD = -100
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A saved model that has been read and found whole.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what it is.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights by name."""
+        return _load(self.folder / WEIGHTS)
+
+    def golden(self) -> dict[str, Tensor]:
+        """Return the synthetic inputs and the outputs they must give."""
+        return _load(self.folder / GOLDEN)
+
+
+def is_artifact(path: Path) -> bool:
+    """Tell whether a folder holds, or once held, a saved model of ours."""
+    return (path / MANIFEST).is_file() or (path.suffix == ".headstart" and (path / WEIGHTS).is_file())
+
+
+def check_destination(path: Path) -> None:
+    """Raise unless an artifact may be written at `path`: nothing is there, or an artifact that it will replace.
+
+    Raises:
+        StorageError: something else is there, or the folder above does not exist or cannot be written.
+    """
+    if path.exists() and not (path.is_dir() and (is_artifact(path) or not any(path.iterdir()))):
+        raise StorageError(
+            f"{path} exists and is not a model of ours: it is left as it is.", hint="choose another name with --out"
+        )
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise StorageError(f"the folder {parent} does not exist.", hint=f"mkdir -p {parent}")
+    if not os.access(parent, os.W_OK):
+        raise StorageError(f"the folder {parent} cannot be written.", hint="choose another place with --out")
+
+
+def write(
+    path: Path,
+    manifest: dict[str, Any],
+    weights: dict[str, Tensor],
+    golden: dict[str, Tensor],
+    readme: str,
+    save_tokenizer: Callable[[Path], object] | None = None,
+) -> None:
+    """Write an artifact, whole or not at all; one of ours that was there is replaced in a single step.
+
+    Raises:
+        StorageError: the disk is full or `path` cannot be written; what was there is still there.
+    """
+    from safetensors.torch import save_file
+
+    check_destination(path)
+    _remove_leftovers(path)
+    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        with _storage_errors(path):
+            part.mkdir(mode=PRIVATE)
+            save_file(weights, part / WEIGHTS)
+            save_file(golden, part / GOLDEN)
+            (part / README).write_text(readme, encoding="utf-8")
+            if save_tokenizer is not None:
+                save_tokenizer(part / "tokenizer")
+            _write_manifest(part, manifest)
+            _sync(part)
+            _move_into_place(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def read(path: Path) -> Artifact:
+    """Return the artifact at `path` once every file is there and unchanged.
+
+    Raises:
+        ArtifactError: it is missing, incomplete, changed or not ours.
+    """
+    if not path.exists():
+        raise ArtifactError(f"there is no model at {path}.", hint="train one: headstart fit DATA --out " + path.name)
+    if not path.is_dir() or not (path / MANIFEST).is_file():
+        raise ArtifactError(f"{path} is not a saved model.", expected="a folder with a manifest.json")
+    manifest = _read_manifest(path)
+    for name, digest in manifest["files"].items():
+        file = path / name
+        if not file.resolve().is_relative_to(path.resolve()):
+            raise ArtifactError(f"{path.name} names a file outside itself: {name}.")
+        if not file.is_file():
+            raise ArtifactError(f"{path.name} is incomplete: {name} is missing.", hint="copy the whole folder again")
+        if _digest(file) != digest:
+            raise ArtifactError(
+                f"{path.name} is damaged or was changed: {name} is not what was saved.",
+                expected=f"SHA-256 {digest[:16]}…",
+                hint="copy the folder again, or train anew",
+            )
+    return Artifact(path, manifest)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        stated = manifest.pop("digest")
+        version, files = manifest["format"], manifest["files"]
+    except (ValueError, KeyError, AttributeError, TypeError, OSError):
+        raise ArtifactError(f"the manifest of {path.name} cannot be read.", hint="copy the folder again") from None
+    if version != FORMAT:
+        raise ArtifactError(
+            f"{path.name} is of another format.", expected=FORMAT, got=str(version), hint="pip install -U headstart"
+        )
+    if stated != _canonical_digest(manifest) or not isinstance(files, dict):
+        raise ArtifactError(
+            f"{path.name} is damaged or was changed: {MANIFEST} is not what was saved.",
+            hint="copy the folder again, or train anew",
+        )
+    return dict(manifest)
+
+
+def _write_manifest(part: Path, manifest: dict[str, Any]) -> None:
+    files = {str(file.relative_to(part)): _digest(file) for file in sorted(part.rglob("*")) if file.is_file()}
+    whole = {"format": FORMAT, **manifest, "files": files}
+    whole = json.loads(json.dumps(whole, allow_nan=False))
+    text = json.dumps({**whole, "digest": _canonical_digest(whole)}, indent=2, ensure_ascii=False)
+    (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _canonical_digest(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f"{file.name} cannot be read.", got=str(error)) from None
+
+
+@contextlib.contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system and safetensors say of a failed write into one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except StorageError:
+        raise
+    except (OSError, SafetensorError) as error:
+        number = getattr(error, "errno", None)
+        full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space" in str(error)
+        full = full or "os error 28" in str(error) or "File too large" in str(error)
+        problem = "the disk is full" if full else "the disk refused to write"
+        raise StorageError(
+            f"{problem}: {path} was not saved, and what was there before is unchanged.",
+            got=str(error).splitlines()[0],
+            hint="free some space or choose another place with --out",
+        ) from None
+
+
+def _sync(folder: Path) -> None:
+    """Make sure that what will be renamed is on the disk."""
+    for file in [*folder.rglob("*"), folder]:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _move_into_place(part: Path, path: Path) -> None:
+    if not path.exists():
+        part.rename(path)
+    elif not _exchange(part, path):
+        old = part.with_name(part.name + "-old")
+        path.rename(old)
+        part.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in a single step where the system can (Linux's renameat2); tell whether it did."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what a killed run left beside `path`; a run that is still going keeps its own."""
+    for part in path.absolute().parent.glob(f".{path.name}.part-*"):
+        number = part.name.rpartition("-")[2]
+        if number.isdigit() and int(number) != os.getpid() and not _is_running(int(number)):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,133 @@
+"""A backbone: a pretrained network as ordered stages, with its own preprocessing and its card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from headstart.backbones.card import Card
+from headstart.backbones.replay import Batch, CutPlan, Replay, State
+
+
+class Preparer(Protocol):
+    """How a modality's inputs become a batch; with how a state of its networks is averaged, the whole difference."""
+
+    def __call__(self, inputs: Sequence[Any]) -> Batch:
+        """Return a batch of inputs.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+
+    def truncated(self, inputs: Sequence[Any]) -> list[int]:
+        """Return the places of the inputs that are too long to be read whole."""
+
+    def examples(self) -> list[Any]:
+        """Return two unlike synthetic inputs, to plan cuts with and to check a saved model by."""
+
+    def average(self, state: Tensor, trunk: nn.Module, batch: Batch) -> Tensor:
+        """Average one tensor of a state over its places: to (n, channels)."""
+
+    def describe(self) -> str:
+        """Say what goes in, in words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A pretrained network that can be cut.
+
+    Attributes:
+        card: what is known of it.
+        architecture: how to build it again, as JSON holds it.
+        trunk: the network: a batch to features (n, d).
+        prepare: inputs to a batch.
+        known_plan: the cuts, where they are known beforehand; otherwise they are planned when first needed.
+
+    Example:
+        >>> import headstart as hs
+        >>> backbone = hs.load_backbone("wordllama")
+        >>> batch = backbone.prepare(["a text", "another text"])
+        >>> state = backbone.below(batch, cut=1)
+        >>> tuple(backbone.above(batch, state, cut=1).shape)
+        (2, 256)
+    """
+
+    card: Card
+    architecture: dict[str, Any]
+    trunk: nn.Module
+    prepare: Preparer
+    known_plan: CutPlan | None = None
+
+    @property
+    def name(self) -> str:
+        """As it is written after `--backbone`."""
+        return self.card.name
+
+    @cached_property
+    def replay(self) -> Replay:
+        """The network's stages; planned at first use where no plan is shipped."""
+        if self.known_plan is not None:
+            return Replay(self.trunk, self.known_plan)
+        from headstart.backbones.planning import plan_cuts
+
+        return Replay(self.trunk, plan_cuts(self.trunk, self.example_batch()))
+
+    @property
+    def n_stages(self) -> int:
+        """How many stages there are."""
+        return self.replay.n_stages
+
+    def below(self, batch: Batch, cut: int) -> State:
+        """Run the stages below a cut and return the state there.
+
+        Raises:
+            OptionError: there is no such cut.
+        """
+        return self.replay.below(batch, cut)
+
+    def above(self, batch: Batch, state: State, cut: int) -> Tensor:
+        """Run the stages above a cut from a state and return the features (n, d).
+
+        Raises:
+            OptionError: there is no such cut.
+        """
+        return self.replay.above(batch, state, cut)
+
+    def whole(self, batch: Batch) -> Tensor:
+        """Run the network from input to features (n, d)."""
+        features: Tensor = self.trunk(**batch)
+        return features
+
+    def read_at(self, batch: Batch, cut: int | None = None) -> Tensor:
+        """Return the features (n, d) that a probe reads at a cut: the state there, averaged over its places.
+
+        Without a cut, or at the top, these are the network's own pooled features.
+        """
+        if cut is None or self.replay.resolve(cut) == self.n_stages:
+            return self.whole(batch)
+        tensors = [leaf for leaf in tree_leaves(self.below(batch, cut)) if torch.is_tensor(leaf)]
+        pooled = [self.prepare.average(leaf, self.trunk, batch) for leaf in tensors if leaf.is_floating_point()]
+        return torch.cat(pooled or [self.whole(batch)], dim=1)
+
+    def example_batch(self) -> Batch:
+        """Return a batch of two unlike synthetic examples on the network's device."""
+        batch = self.prepare(self.prepare.examples())
+        device = next(self.trunk.parameters()).device
+        return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def weights_hash(trunk: nn.Module) -> str:
+    """Return the SHA-256 of all tensors of a network, by name, type, shape and value."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(trunk.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
+        digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

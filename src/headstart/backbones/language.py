@@ -1,0 +1,254 @@
+"""Text backbones: transformers' encoders (decoder-only models too) and static token tables, with their tokenizers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers.models.auto import modeling_auto
+
+from headstart.errors import BackboneError
+
+Pooling: TypeAlias = Literal["mean", "cls", "last"]
+LONGEST = 512
+"""Tokens read of a text where the checkpoint names no length of its own."""
+
+
+class Pool(nn.Module):
+    """Reduce token states (n, l, d) to one vector a text (n, d): mean, first or last real token; then unit length."""
+
+    def __init__(self, pooling: Pooling, normalize: bool) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.normalize = normalize
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Return (n, d) from token states (n, l, d) and a mask (n, l) of ones and zeros."""
+        rows = torch.arange(hidden.shape[0], device=hidden.device)
+        if self.pooling == "mean":
+            weights = mask[..., None].to(hidden.dtype)
+            pooled = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
+        elif self.pooling == "cls":
+            pooled = hidden[rows, mask.argmax(1)]
+        else:
+            pooled = hidden[rows, mask.shape[1] - 1 - mask.flip(1).argmax(1)]
+        return nn.functional.normalize(pooled, dim=1) if self.normalize else pooled
+
+
+class TextTrunk(nn.Module):
+    """A transformers encoder and its pooling: token ids and mask (n, l) to features (n, d)."""
+
+    def __init__(self, encoder: nn.Module, pooling: Pooling, normalize: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pool = Pool(pooling, normalize)
+        self.positions = is_decoder_only(encoder.config)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return (n, d); decoders count positions from the first real token, so padding on the left changes nothing."""
+        extra = {"position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0), "use_cache": False} if self.positions else {}
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **extra)
+        pooled: Tensor = self.pool(states.last_hidden_state, attention_mask)
+        return pooled
+
+
+class StaticTrunk(nn.Module):
+    """A table of token vectors, averaged over a text: the cheapest source there is."""
+
+    def __init__(self, tokens: int, dimensions: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, dimensions)
+        self.pool = Pool("mean", normalize=False)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return (n, d) from token ids and mask (n, l)."""
+        pooled: Tensor = self.pool(self.embedding(input_ids), attention_mask)
+        return pooled
+
+
+def is_decoder_only(config: Any) -> bool:
+    """Tell whether a model is causal and has no masked-language-model form: GPT, Llama, Qwen and their like."""
+    causal = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    masked = modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    kind = config.model_type
+    return kind in causal and kind not in masked and not getattr(config, "is_encoder_decoder", False)
+
+
+def build_trunk(config: dict[str, Any], pooling: Pooling, normalize: bool) -> TextTrunk:
+    """Return a trunk with random weights from a transformers configuration."""
+    settings = transformers.AutoConfig.for_model(**config)
+    return wrap_encoder(transformers.AutoModel.from_config(settings), pooling, normalize)
+
+
+def wrap_encoder(model: nn.Module, pooling: Pooling, normalize: bool) -> TextTrunk:
+    """Return a trunk around a model: the encoder of an encoder-decoder, without the unused pooler of a BERT."""
+    encoder = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model  # type: ignore[operator]
+    if isinstance(getattr(encoder, "pooler", None), nn.Module):
+        encoder.pooler = None
+    return TextTrunk(encoder, pooling, normalize).eval()
+
+
+def load_folder(folder: Path) -> tuple[TextTrunk, dict[str, Any]]:
+    """Return the trunk in a transformers folder, and its architecture as JSON holds it.
+
+    Pooling, unit length and the longest text are read from sentence-transformers' files where there are any;
+    otherwise encoders average their tokens and decoders take the last.
+    No code in the folder is run.
+
+    Raises:
+        BackboneError: the folder holds no model that transformers knows, or weights are missing from it.
+    """
+    try:
+        with _quietly():
+            model, info = transformers.AutoModel.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise BackboneError(f"{folder.name} holds no model that transformers can load.", got=first) from None
+    missing = [name for name in info["missing_keys"] if "pooler" not in name and "decoder" not in name]
+    if missing:
+        raise BackboneError(
+            f"{len(missing)} weights are missing from {folder.name}: it would be partly random.", got=", ".join(missing[:3])
+        )
+    pooling, normalize = _pooling(folder, model.config)
+    config = {**model.config.to_diff_dict(), "model_type": model.config.model_type}
+    architecture = {
+        "library": "transformers",
+        "config": _plain(config),
+        "pooling": pooling,
+        "normalize": normalize,
+        "max_length": _longest(folder, model.config),
+    }
+    return wrap_encoder(model, pooling, normalize), architecture
+
+
+def static_tokenizer(file: Path) -> Any:
+    """Return the tokenizer of a static table from its file."""
+    return transformers.PreTrainedTokenizerFast(tokenizer_file=str(file), pad_token="<unk>", padding_side="right")
+
+
+def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:
+    """Return a folder's tokenizer, padding on the right and with a padding token.
+
+    Raises:
+        BackboneError: the folder holds none.
+    """
+    try:
+        with _quietly():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise BackboneError(f"{folder.name} holds no tokenizer that can be loaded.", got=first) from None
+    tokenizer.padding_side = "right"
+    tokenizer.truncation_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return cast(transformers.PreTrainedTokenizerBase, tokenizer)
+
+
+@dataclass(frozen=True)
+class TextPreparer:
+    """Turn texts into a batch of token ids.
+
+    Attributes:
+        tokenizer: the checkpoint's own.
+        max_length: tokens read of a text, special ones included; the rest is cut off at the end.
+        special: whether the checkpoint's special tokens are added.
+    """
+
+    tokenizer: Any
+    max_length: int
+    special: bool = True
+
+    def __call__(self, inputs: Sequence[str]) -> dict[str, Tensor]:
+        """Return {"input_ids": (n, l), "attention_mask": (n, l)}, padded on the right."""
+        return self.pad(self.encode(inputs))
+
+    def encode(self, inputs: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, at most `max_length` of them and at least one."""
+        ids = self.tokenizer(
+            list(inputs), truncation=True, max_length=self.max_length, add_special_tokens=self.special, padding=False
+        )["input_ids"]
+        return [row or [self.tokenizer.pad_token_id or 0] for row in ids]
+
+    def pad(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        """Return a batch from the token ids of its texts."""
+        width = max(len(row) for row in rows)
+        filler = self.tokenizer.pad_token_id or 0
+        ids = [[*row, *[filler] * (width - len(row))] for row in rows]
+        mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+        return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+
+    def truncated(self, inputs: Sequence[str]) -> list[int]:
+        """Return the places of the texts that are longer than `max_length` tokens."""
+        lengths = self.tokenizer(list(inputs), truncation=False, add_special_tokens=self.special, verbose=False)
+        return [place for place, ids in enumerate(lengths["input_ids"]) if len(ids) > self.max_length]
+
+    def examples(self) -> list[str]:
+        """Return synthetic texts of unlike lengths, to plan cuts with and to check a saved model by."""
+        return ["One short line.", "A longer line of words, of 2 clauses, that ends later than the first one does."]
+
+    def average(self, state: Tensor, trunk: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Reduce token states (n, l, d) to (n, d) as the checkpoint itself pools."""
+        if state.ndim != 3:
+            return state.flatten(1)
+        pooled: Tensor = trunk.get_submodule("pool")(state, batch["attention_mask"])
+        return pooled
+
+    def describe(self) -> str:
+        """Say what goes in, in words."""
+        return f"{self.max_length} tokens"
+
+
+def _pooling(folder: Path, config: Any) -> tuple[Pooling, bool]:
+    modules = _json(folder / "modules.json") or []
+    normalize = any(str(module.get("type", "")).endswith("Normalize") for module in modules)
+    settings = _json(folder / "1_Pooling" / "config.json") or {}
+    if settings.get("pooling_mode_cls_token") or settings.get("pooling_mode") == "cls":
+        return "cls", normalize
+    if settings.get("pooling_mode_lasttoken") or settings.get("pooling_mode") == "lasttoken":
+        return "last", normalize
+    return ("last" if not settings and is_decoder_only(config) else "mean"), normalize
+
+
+def _longest(folder: Path, config: Any) -> int:
+    stated = (_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
+    if stated:
+        return int(stated)
+    positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or LONGEST
+    offset = (config.pad_token_id or 0) + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
+    tokenizer = (_json(folder / "tokenizer_config.json") or {}).get("model_max_length") or LONGEST
+    return int(min(positions - offset, tokenizer, LONGEST))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep the library's own talk and bars off the user's screen."""
+    talk, bars = transformers.logging, transformers.logging.is_progress_bar_enabled()
+    level = talk.get_verbosity()
+    talk.set_verbosity_error()
+    talk.disable_progress_bar()
+    try:
+        yield
+    finally:
+        talk.set_verbosity(level)
+        if bars:
+            talk.enable_progress_bar()
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration as JSON holds it, without what names a path or a time of day."""
+    kept = {name: value for name, value in config.items() if name not in ("_name_or_path", "transformers_version")}
+    return cast(dict[str, Any], json.loads(json.dumps(kept, default=str)))

@@ -1,0 +1,56 @@
+"""What backbones there are, from where, and under which licence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart import artifact
+from headstart.backbones.card import Card
+from headstart.backbones.catalogue import CATALOGUE, DEFAULTS, is_installed
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A backbone that can be named after `--backbone`.
+
+    Attributes:
+        card: what is known of it.
+        installed: whether its weights are on this machine.
+        default: whether it is its modality's default.
+    """
+
+    card: Card
+    installed: bool
+    default: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them."""
+        return {**self.card.as_dict(), "installed": self.installed, "default": self.default}
+
+
+def list_backbones(folder: str | Path | None = None) -> list[Listed]:
+    """Return the offline catalogue, and the models saved in a folder, each of which can be a source.
+
+    Example:
+        >>> import headstart as hs
+        >>> [one.card.name for one in hs.list_backbones() if one.default]
+        ['efficientnet_lite0', 'minilm_l6']
+    """
+    own = [Listed(entry.card, is_installed(entry), name in DEFAULTS.values()) for name, entry in CATALOGUE.items()]
+    saved = sorted(Path(folder).glob("*.headstart")) if folder is not None else []
+    return own + [listed for path in saved if (listed := _saved(path)) is not None]
+
+
+def _saved(path: Path) -> Listed | None:
+    """Read a saved model's card; whether the artifact is whole is checked when it is loaded."""
+    from dataclasses import replace
+
+    try:
+        manifest = json.loads((path / artifact.MANIFEST).read_text(encoding="utf-8"))
+        card = Card.from_dict(manifest["backbone"]["card"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Listed(replace(card, name=str(path), source=f"a model made here from {card.name}"), True, False)

@@ -1,0 +1,228 @@
+"""Run a network below a cut, then above it, by replaying its own forward.
+
+The modules below the cut are stubs while the part above runs: the last frozen module returns the state, earlier
+ones a placeholder that carries only shape and type.
+Masks, positions, glue between modules and mode flags stay the network's own, so no family needs code of ours.
+Which cuts are sound is decided beforehand, by `planning`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from headstart.errors import OptionError
+
+Batch: TypeAlias = Mapping[str, Tensor]
+State: TypeAlias = Any
+"""A tree of tensors: what the last frozen module returned."""
+
+REMEMBERED_SHAPES = 512
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a placeholder is made from."""
+
+    size: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class CutPlan:
+    """Where a network can be cut.
+
+    Attributes:
+        stages: the names of the modules in each stage, in the order they are called; a cut may follow any stage.
+        live: modules that run for real whatever the cut, such as rotary tables and shared modules.
+    """
+
+    stages: tuple[tuple[str, ...], ...]
+    live: frozenset[str] = frozenset()
+
+    def frozen(self, cut: int) -> list[str]:
+        """Return the names of the modules below a cut, in order of call."""
+        return [name for stage in self.stages[:cut] for name in stage]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as JSON holds it."""
+        return {"stages": [list(stage) for stage in self.stages], "live": sorted(self.live)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> CutPlan:
+        """Return the plan that `as_json` wrote."""
+        return cls(tuple(tuple(stage) for stage in fields["stages"]), frozenset(fields["live"]))
+
+
+class _Reached(Exception):
+    """The forward has come to the cut; carries the state there."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.state = state
+
+
+@dataclass(eq=False)
+class Replay:
+    """A network and its plan, with the shapes seen below each cut."""
+
+    trunk: nn.Module
+    plan: CutPlan
+    _shapes: dict[Any, dict[str, Any]] = field(default_factory=dict, repr=False)
+
+    @property
+    def n_stages(self) -> int:
+        """How many stages there are; cuts run from 0 to this number."""
+        return len(self.plan.stages)
+
+    def resolve(self, cut: int) -> int:
+        """Return a cut as the number of frozen stages; negative cuts count from the top, as slices do.
+
+        Raises:
+            OptionError: there is no such cut.
+        """
+        frozen = cut + self.n_stages if cut < 0 else cut
+        if not 0 <= frozen <= self.n_stages:
+            raise OptionError(
+                f"there is no cut {cut}.",
+                expected=f"a whole number from {-self.n_stages} to {self.n_stages} (stages frozen; negative: from the top)",
+                got=str(cut),
+            )
+        return frozen
+
+    def below(self, batch: Batch, cut: int) -> State:
+        """Run the first `cut` stages and return the state there; with no stage frozen the state is empty."""
+        cut = self.resolve(cut)
+        if cut == 0:
+            return ()
+        if cut == self.n_stages:
+            return self.trunk(**batch)
+        key = _key(batch, cut)
+        shapes = self._shapes.get(key, {})
+        state = run_below(self.trunk, self.plan, cut, batch, shapes)
+        self._shapes[key] = shapes
+        return state
+
+    def above(self, batch: Batch, state: State, cut: int) -> Tensor:
+        """Run the stages after `cut` from a state and return the features (n, d).
+
+        Of the batch only what is not floating point is read: token ids, masks and shapes.
+        """
+        cut = self.resolve(cut)
+        if cut == self.n_stages:
+            return torch.as_tensor(state)
+        if cut == 0:
+            features: Tensor = self.trunk(**batch)
+            return features
+        return run_above(self.trunk, self.plan, cut, batch, state, self._shapes_below(batch, cut))
+
+    def _shapes_below(self, batch: Batch, cut: int) -> dict[str, Any]:
+        """Return the shapes the stubs stand for, from one real pass where this kind of batch is new."""
+        if len(self._shapes) > REMEMBERED_SHAPES:
+            self._shapes.clear()
+        key = _key(batch, cut)
+        if key not in self._shapes:
+            with torch.no_grad():
+                self.below(batch, cut)
+        return self._shapes[key]
+
+
+def run_below(trunk: nn.Module, plan: CutPlan, cut: int, batch: Batch, shapes: dict[str, Any]) -> State:
+    """Run the network up to a cut, noting in `shapes` what each frozen module returned."""
+    names = plan.frozen(cut)
+    modules = dict(trunk.named_modules())
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            shapes[name] = tree_map(_shape_of, output)
+
+        return hook
+
+    def stop(_module: nn.Module, _args: Any, output: Any) -> None:
+        raise _Reached(output)
+
+    hooks = [] if shapes else [modules[name].register_forward_hook(note(name)) for name in names]
+    hooks.append(modules[names[-1]].register_forward_hook(stop))
+    try:
+        trunk(**batch)
+    except _Reached as reached:
+        return reached.state
+    finally:
+        for hook in hooks:
+            hook.remove()
+    raise AssertionError(f"the module {names[-1]} was never called")
+
+
+def run_above(
+    trunk: nn.Module,
+    plan: CutPlan,
+    cut: int,
+    batch: Batch,
+    state: State,
+    shapes: dict[str, Any],
+    placeholder: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Run the network with the modules below a cut replaced by stubs."""
+    make = placeholder or zeros
+    modules = dict(trunk.named_modules())
+    names = plan.frozen(cut)
+    stubs: dict[nn.Module, Callable[..., Any]] = {}
+    for name in names[:-1]:
+        if name not in plan.live and name in shapes:
+            stubs[modules[name]] = _returning(tree_map(make, shapes[name], is_leaf=_is_shape))
+    stubs[modules[names[-1]]] = _returning(state)
+    inputs = {
+        name: make(_shape_of(value)) if torch.is_tensor(value) and value.is_floating_point() else value
+        for name, value in batch.items()
+    }
+    with _patched(stubs):
+        return trunk(**inputs)
+
+
+def zeros(shape: Any) -> Any:
+    """Return a placeholder that takes no memory: one zero, seen at every place."""
+    if not isinstance(shape, Shape):
+        return shape
+    return torch.zeros((), dtype=shape.dtype, device=shape.device).expand(shape.size)
+
+
+def _shape_of(value: Any) -> Any:
+    return Shape(tuple(value.shape), value.dtype, value.device) if torch.is_tensor(value) else value
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, Shape)
+
+
+def _returning(value: Any) -> Callable[..., Any]:
+    def forward(*_args: Any, **_keywords: Any) -> Any:
+        return value
+
+    return forward
+
+
+def _key(batch: Batch, cut: int) -> tuple[Any, ...]:
+    return (cut, *((name, tuple(value.shape), value.device) for name, value in batch.items() if torch.is_tensor(value)))
+
+
+@contextlib.contextmanager
+def _patched(stubs: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """Put other forwards in place; restore what was there, whatever happens."""
+    before = {module: module.__dict__.get("forward") for module in stubs}
+    for module, forward in stubs.items():
+        module.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        for module, forward_before in before.items():
+            if forward_before is None:
+                module.__dict__.pop("forward", None)
+            else:
+                module.__dict__["forward"] = forward_before

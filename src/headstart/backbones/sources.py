@@ -1,0 +1,303 @@
+"""From a name to a backbone: the catalogue, timm, the hub, a local folder, or a model made here."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from headstart import artifact
+from headstart.backbones.backbone import Backbone, Preparer, weights_hash
+from headstart.backbones.card import Card
+from headstart.backbones.catalogue import CATALOGUE, Entry, locate, verified
+from headstart.backbones.plans import shipped_plan
+from headstart.backbones.replay import CutPlan
+from headstart.errors import BackboneError
+
+TIMM, HUB = "timm/", "hf-hub:"
+ARTIFACT_SUFFIX = ".headstart"
+STATIC_LENGTH = 512
+HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*")
+FIRST_CONV = "conv_stem.weight"
+
+
+def load_backbone(name: str, *, channels: int = 3) -> Backbone:
+    """Load a pretrained model with its preprocessing.
+
+    Args:
+        name: a catalogue name, `timm/NAME`, `hf-hub:ORG/NAME`, a local folder of timm or transformers, or a
+            `.headstart` artifact.
+        channels: of the pictures it will see; the first layer's weights are reused for other counts than 3.
+
+    Raises:
+        BackboneError: there is no such model, its weights are not the expected ones, or it cannot be read.
+        DependencyError: the package that carries the weights is not installed.
+        ArtifactError: the artifact is damaged.
+    """
+    if name in CATALOGUE:
+        return _from_catalogue(CATALOGUE[name], channels)
+    if name.startswith(TIMM):
+        return _from_timm(name, channels)
+    if name.startswith(HUB):
+        return _from_folder(_snapshot(name.removeprefix(HUB)), name, channels)
+    path = Path(name).expanduser()
+    if path.is_dir() and artifact.is_artifact(path):
+        return from_artifact(artifact.read(path))
+    if path.is_dir():
+        return _from_folder(path, path.name, channels)
+    close = difflib.get_close_matches(name, CATALOGUE, n=1)
+    raise BackboneError(
+        f"there is no backbone {name!r}.",
+        expected="a catalogue name, timm/NAME, hf-hub:ORG/NAME, a local folder, or a .headstart artifact",
+        hint=f"did you mean {close[0]}?" if close else "headstart backbones lists what is available",
+    )
+
+
+def assemble(architecture: dict[str, Any], tokenizer: Path | None) -> tuple[nn.Module, Preparer]:
+    """Build a trunk with random weights, and its preparer, from an architecture as JSON holds it.
+
+    Raises:
+        BackboneError: the architecture is unknown, or a text backbone has no tokenizer.
+    """
+    library = architecture["library"]
+    if library == "timm":
+        from headstart.backbones import vision
+
+        arguments, channels = architecture["arguments"], architecture["channels"]
+        trunk = vision.build_trunk(architecture["name"], channels, **arguments)
+        return trunk, vision.ImagePreparer(architecture["preprocessing"], channels)
+    from headstart.backbones import language
+
+    if tokenizer is None or library not in ("transformers", "static"):
+        raise BackboneError("a saved backbone cannot be built.", expected="a known library, and a tokenizer for texts")
+    prepare = language.TextPreparer(
+        language.load_tokenizer(tokenizer), architecture["max_length"], special=library == "transformers"
+    )
+    if library == "static":
+        return language.StaticTrunk(*architecture["table"]).eval(), prepare
+    return language.build_trunk(architecture["config"], architecture["pooling"], architecture["normalize"]), prepare
+
+
+def from_artifact(saved: artifact.Artifact) -> Backbone:
+    """Return the backbone inside a saved model: any model made here can be the source of the next."""
+    fields, prefix = saved.manifest["backbone"], "backbone."
+    weights = {key.removeprefix(prefix): tensor for key, tensor in saved.tensors().items() if key.startswith(prefix)}
+    tokenizer = saved.folder / "tokenizer"
+    trunk, prepare = assemble(fields["architecture"], tokenizer if tokenizer.is_dir() else None)
+    _fill(trunk, weights, fields["card"]["name"])
+    plan = CutPlan.from_json(fields["plan"]) if fields.get("plan") else None
+    return Backbone(Card.from_dict(fields["card"]), fields["architecture"], trunk, prepare, plan)
+
+
+def _fill(trunk: nn.Module, weights: dict[str, Tensor], name: str) -> None:
+    try:
+        trunk.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise BackboneError(f"the weights do not fit {name}.", got=" ".join(lines[1:2]) or lines[0]) from None
+
+
+def _from_catalogue(entry: Entry, channels: int) -> Backbone:
+    path = verified(entry)
+    if entry.library == "timm":
+        backbone = _lite(entry, path, channels)
+    elif entry.library == "static":
+        backbone = _static(entry, path)
+    else:
+        backbone = _from_transformers(path.parent, entry.card)
+    return replace(backbone, known_plan=shipped_plan(entry.card.name))
+
+
+def _lite(entry: Entry, path: Path, channels: int) -> Backbone:
+    """Read an EfficientNet-Lite checkpoint into timm's network of the same architecture."""
+
+    from timm.models import adapt_input_conv
+
+    from headstart.backbones import vision
+
+    trunk = vision.build_trunk(entry.architecture, channels)
+    weights = rename_lite(torch.load(path, map_location="cpu", weights_only=True), trunk)
+    weights[FIRST_CONV] = adapt_input_conv(channels, weights[FIRST_CONV])
+    _fill(trunk, weights, entry.card.name)
+    return _vision_backbone(entry.card, entry.architecture, trunk, channels)
+
+
+def rename_lite(weights: dict[str, Tensor], trunk: nn.Module) -> dict[str, Tensor]:
+    """Map the parameter names of an EfficientNet-Lite checkpoint to timm's; the classifier is left out.
+
+    The checkpoint numbers its blocks through; timm numbers them within a stage, and stage 0 has no expansion.
+    """
+    blocks = [f"blocks.{s}.{b}" for s, stage in enumerate(trunk.get_submodule("blocks")) for b, _ in enumerate(stage)]  # type: ignore[arg-type]
+    tops = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    later = {
+        "_expand_conv": "conv_pw",
+        "_bn0": "bn1",
+        "_depthwise_conv": "conv_dw",
+        "_bn1": "bn2",
+        "_project_conv": "conv_pwl",
+        "_bn2": "bn3",
+    }
+    renamed = {}
+    for name, tensor in weights.items():
+        match = re.match(r"_blocks\.(\d+)\.(\w+)\.(.*)", name)
+        if match:
+            block = blocks[int(match[1])]
+            renamed[f"{block}.{(first if block.startswith('blocks.0.') else later)[match[2]]}.{match[3]}"] = tensor
+        elif not name.startswith("_fc."):
+            top, _, rest = name.partition(".")
+            renamed[f"{tops[top]}.{rest}"] = tensor
+    return renamed
+
+
+def _vision_backbone(
+    card: Card, name: str, trunk: nn.Module, channels: int, arguments: dict[str, Any] | None = None
+) -> Backbone:
+    from headstart.backbones import vision
+
+    preprocessing = vision.preprocessing_of(trunk)
+    architecture = {
+        "library": "timm",
+        "name": name,
+        "channels": channels,
+        "preprocessing": preprocessing,
+        "arguments": arguments or {},
+    }
+    prepare = vision.ImagePreparer(preprocessing, channels)
+    return Backbone(card, architecture, trunk, prepare)
+
+
+def _static(entry: Entry, path: Path) -> Backbone:
+    from headstart.backbones import language
+
+    table = load_file(path)["embedding.weight"].float()
+    trunk = language.StaticTrunk(*table.shape).eval()
+    trunk.embedding.load_state_dict({"weight": table})
+    tokenizer = language.static_tokenizer(locate(entry, entry.tokenizer))
+    architecture = {"library": "static", "table": list(table.shape), "max_length": STATIC_LENGTH}
+    prepare = language.TextPreparer(tokenizer, STATIC_LENGTH, special=False)
+    return Backbone(entry.card, architecture, trunk, prepare)
+
+
+def _from_timm(name: str, channels: int) -> Backbone:
+    from headstart.backbones import vision
+
+    short = name.removeprefix(TIMM)
+    try:
+        trunk = vision.build_trunk(short, channels, pretrained=True)
+    except BackboneError:
+        raise
+    except Exception as error:  # noqa: BLE001  the hub client's own errors are of many kinds
+        raise _unreachable(name, error) from None
+    return _vision_backbone(_timm_card(name, trunk, "timm, from the hub"), short, trunk, channels)
+
+
+def _timm_card(name: str, trunk: nn.Module, source: str) -> Card:
+    from headstart.backbones import vision
+
+    config: dict[str, Any] = getattr(trunk, "pretrained_cfg", {}) or {}
+    preprocessing = vision.preprocessing_of(trunk)
+    tag = str(config.get("tag") or "")
+    return Card(
+        name=name,
+        modality="image",
+        source=source,
+        licence=str(config.get("license") or "not stated"),
+        trained_on=_imagenet(tag) or "not stated",
+        parameters=_size(trunk),
+        dimensions=int(getattr(trunk, "num_features", 0)),
+        input=vision.ImagePreparer(preprocessing, int(preprocessing["input_size"][0])).describe(),
+        sha256=weights_hash(trunk),
+        paper=str(config.get("paper_ids") or ""),
+    )
+
+
+def _imagenet(tag: str) -> str:
+    """Read the training data from a timm tag, such as `in22k_ft_in1k`."""
+    names = {"in1k": "ImageNet-1k", "in21k": "ImageNet-21k", "in22k": "ImageNet-22k", "in12k": "ImageNet-12k"}
+    return ", then ".join(names[part] for part in tag.split("_") if part in names)
+
+
+def _from_folder(folder: Path, name: str, channels: int) -> Backbone:
+    """Load a folder as timm saves it (its config names an architecture) or as transformers does."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BackboneError(
+            f"{folder} is not a model.", expected="a folder with a config.json and weights, or a .headstart artifact"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise BackboneError(f"the config.json in {folder} cannot be read.", got=str(error)) from None
+    if "model_type" in config:
+        return _from_transformers(folder, Card(name=name, modality="text", source=str(name)))
+    if "architecture" in config:
+        return _from_timm_folder(folder, name, config, channels)
+    raise BackboneError(f"{folder} names neither a timm architecture nor a transformers model type.")
+
+
+def _from_timm_folder(folder: Path, name: str, config: dict[str, Any], channels: int) -> Backbone:
+    from headstart.backbones import vision
+
+    arguments = dict(config.get("model_args") or {})
+    try:
+        trunk = vision.build_trunk(f"local-dir:{folder}", channels, pretrained=True)
+    except (OSError, KeyError, SafetensorError, FileNotFoundError, AssertionError) as error:
+        raise BackboneError(f"the weights in {folder} cannot be read.", got=str(error).splitlines()[0]) from None
+    return _vision_backbone(_timm_card(name, trunk, str(name)), config["architecture"], trunk, channels, arguments)
+
+
+def _from_transformers(folder: Path, card: Card) -> Backbone:
+    from headstart.backbones import language
+
+    trunk, architecture = language.load_folder(folder)
+    prepare = language.TextPreparer(language.load_tokenizer(folder), architecture["max_length"])
+    if not card.sha256:
+        fields = {
+            **card.as_dict(),
+            "licence": _licence(folder),
+            "parameters": _size(trunk),
+            "dimensions": int(trunk.encoder.config.hidden_size),
+            "input": prepare.describe(),
+            "sha256": weights_hash(trunk),
+        }
+        card = Card.from_dict(fields)
+    return Backbone(card, architecture, trunk, prepare)
+
+
+def _licence(folder: Path) -> str:
+    """Read the licence from the front matter of a model card."""
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+    match = re.search(r"^license:\s*(\S+)", text, flags=re.MULTILINE)
+    return match[1].strip("'\"") if match else "not stated"
+
+
+def _size(trunk: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in trunk.parameters())
+
+
+def _snapshot(repository: str) -> Path:
+    """Return the folder of a hub repository, from the hub's cache where it is there; no pickle is fetched."""
+    import huggingface_hub
+
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(HUB_FILES)))
+    except Exception as error:  # noqa: BLE001  the hub client's own errors are of many kinds
+        raise _unreachable(f"{HUB}{repository}", error) from None
+
+
+def _unreachable(name: str, error: Exception) -> BackboneError:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return BackboneError(
+        f"{name} cannot be had.",
+        got=first,
+        hint="check the name and the connection, or use an offline backbone: headstart backbones",
+    )

@@ -1,0 +1,140 @@
+"""Image backbones: timm's networks, with the preprocessing their checkpoints were trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import timm
+import timm.data
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from headstart.data.images import ImageInput, open_image
+from headstart.errors import BackboneError
+
+RGB = 3
+EXTREME_RATIO = 8.0
+"""Beyond this aspect ratio the middle is cut out before resizing, so that a thin strip does not grow to gigabytes."""
+
+
+def build_trunk(name: str, channels: int, *, pretrained: bool = False, **arguments: Any) -> nn.Module:
+    """Return a timm network without its classifier: pictures (n, c, h, w) to pooled features (n, d).
+
+    With another channel count than 3, pretrained first-layer weights are summed (1) or repeated and rescaled, as
+    timm does.
+
+    Raises:
+        BackboneError: timm knows no such network, or its weights cannot be had.
+    """
+    try:
+        trunk: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, in_chans=channels, **arguments)
+    except RuntimeError as error:
+        if "Unknown model" not in str(error):
+            raise BackboneError(f"timm cannot build {name}.", got=str(error)) from None
+        close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:3]
+        hint = f"did you mean timm/{close[0]}?" if close else "headstart backbones lists what is available"
+        raise BackboneError(f"timm knows no network {name!r}.", hint=hint) from None
+    return trunk.eval()
+
+
+def preprocessing_of(trunk: nn.Module) -> dict[str, Any]:
+    """Return the checkpoint's own input size, interpolation, crop, mean and standard deviation, as JSON holds them."""
+    config = timm.data.resolve_model_data_config(trunk)
+    kept = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
+    return {name: list(config[name]) if isinstance(config[name], tuple) else config[name] for name in kept}
+
+
+@dataclass(frozen=True)
+class ImagePreparer:
+    """Turn pictures into a batch, as `preprocessing` says.
+
+    Attributes:
+        preprocessing: what `preprocessing_of` returned.
+        channels: that the network takes.
+    """
+
+    preprocessing: dict[str, Any]
+    channels: int = RGB
+
+    @cached_property
+    def transform(self) -> Callable[[Image.Image], Tensor]:
+        """Timm's own evaluation transform for this preprocessing."""
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in self.preprocessing.items()}
+        return cast("Callable[[Image.Image], Tensor]", timm.data.create_transform(**values, is_training=False))
+
+    @property
+    def side(self) -> int:
+        """The height of the pictures the network takes, in pixels."""
+        return int(self.preprocessing["input_size"][1])
+
+    def __call__(self, inputs: Sequence[ImageInput]) -> dict[str, Tensor]:
+        """Return {"x": (n, c, h, w)}."""
+        return {"x": torch.stack([self.one(source) for source in inputs])}
+
+    def one(self, source: ImageInput) -> Tensor:
+        """Return one picture as (c, h, w), normalised.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        picture = open_image(source)
+        if isinstance(picture, Image.Image) and self.channels == RGB:
+            return self.transform(_without_extremes(picture))
+        if isinstance(picture, Image.Image):
+            grey = picture.convert("L") if self.channels == 1 else picture
+            picture = np.atleast_3d(np.asarray(grey, dtype=np.float32) / 255)
+        return self._many_channels(picture)
+
+    def _many_channels(self, array: np.ndarray) -> Tensor:
+        """Resize the short side, crop the middle and normalise an array (h, w, c) of any channel count."""
+        if array.shape[2] != self.channels:
+            raise BackboneError(
+                "a picture has another channel count than the backbone was built for.",
+                expected=f"{self.channels} channels",
+                got=str(array.shape[2]),
+            )
+        size, scaled = self.side, int(self.side / float(self.preprocessing["crop_pct"]))
+        factor = scaled / min(array.shape[:2])
+        shape = [max(scaled, round(side * factor)) for side in array.shape[:2]]
+        tensor = torch.from_numpy(array).permute(2, 0, 1)[None]
+        tensor = functional.interpolate(tensor, size=shape, mode="bicubic", antialias=True, align_corners=False)
+        top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
+        mean, std = (float(np.mean(self.preprocessing[name])) for name in ("mean", "std"))
+        return (tensor[0, :, top : top + size, left : left + size] - mean) / std
+
+    def examples(self) -> list[ImageInput]:
+        """Return two unlike synthetic pictures, to plan cuts with and to check a saved model by."""
+        noise = np.random.default_rng(0)
+        side = self.side
+        slope = np.linspace(0, 255, side)[:, None, None] * np.ones((side, side, self.channels))
+        coarse = noise.integers(0, 256, (8, 8, self.channels)).repeat(-(-side // 8), 0).repeat(-(-side // 8), 1)
+        return [slope.astype(np.uint8), coarse[:side, :side].astype(np.uint8)]
+
+    def truncated(self, inputs: Sequence[ImageInput]) -> list[int]:
+        """Return no places: pictures are resized, never cut off."""
+        return []
+
+    def average(self, state: Tensor, trunk: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Average (n, c, h, w), (n, h, w, c) or (n, l, d) over its places."""
+        if state.ndim == 4:
+            return state.mean((1, 2) if str(getattr(trunk, "output_fmt", "NCHW")).endswith("NHWC") else (2, 3))
+        return state.mean(1) if state.ndim == 3 else state.flatten(1)
+
+    def describe(self) -> str:
+        """Say what goes in, in words."""
+        return f"{self.side} × {int(self.preprocessing['input_size'][2])} pixels"
+
+
+def _without_extremes(picture: Image.Image) -> Image.Image:
+    width, height = picture.size
+    longest = int(min(width, height) * EXTREME_RATIO)
+    if max(width, height) <= longest:
+        return picture
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return picture.crop((left, top, left + min(width, longest), top + min(height, longest)))

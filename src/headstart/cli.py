@@ -1,0 +1,250 @@
+"""The command line: it parses, calls, and prints; it decides nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart import __version__
+from headstart.errors import DataError, HeadstartError, OptionError
+
+app = typer.Typer(
+    name="headstart",
+    help="Transfer learning that shows its working: adapt a pretrained model, with an honest number and its interval.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+WRONG = 2
+STANDARD_INPUT = "-"
+
+Data = Annotated[str, typer.Argument(help="An image folder, or a CSV, TSV, Parquet or JSON-lines table.")]
+Inputs = Annotated[list[str] | None, typer.Option("--input", help="Column of the inputs; may be repeated.")]
+Target = Annotated[str | None, typer.Option("--target", help="Column of the labels or numbers.")]
+Group = Annotated[str | None, typer.Option("--group", help="Column of what must not be separated, such as a patient.")]
+Sensitive = Annotated[list[str] | None, typer.Option("--sensitive", help="Column to report errors by; may be repeated.")]
+Kind = Annotated[str | None, typer.Option("--task", help="classification, multilabel or regression; else inferred.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/json.md names its fields.")]
+Saved = Annotated[str, typer.Argument(help="A model made here: a .headstart folder.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[str, typer.Option(help="Folder for the data and the models.")] = "headstart-demo",
+    as_json: Json = False,
+) -> None:
+    """Do the main job on real data that ships with the dependencies.
+
+    Example: `headstart demo`
+    """
+    with _one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.demo import write_demos
+        from headstart.job import fit as run_fit
+
+        results = []
+        for shown in write_demos(Path(out)):
+            model = shown.data.with_suffix(".headstart")
+            screen.TALK.print(f"headstart fit {shown.data} --out {model}   # {shown.words}", soft_wrap=True)
+            with screen.progress_bars() as progress:
+                result = run_fit(str(shown.data), out=model, progress=progress)
+            results.append({**result.as_dict(), "schema": "headstart.fit/1"})
+            if not as_json:
+                screen.show_result(result)
+                _next(f"headstart predict {model} {shown.try_it}", f"headstart evaluate {model} {shown.data}")
+        answer.update({"schema": "headstart.demo/1", "results": results})
+
+
+@app.command()
+def fit(
+    data: Data,
+    inputs: Inputs = None,
+    target: Target = None,
+    group: Group = None,
+    sensitive: Sensitive = None,
+    task: Kind = None,
+    backbone: Annotated[str | None, typer.Option(help="Pretrained model; see `headstart backbones`.")] = None,
+    cut: Annotated[int | None, typer.Option(help="Stages frozen and read after; negative: from the top.")] = None,
+    test: Annotated[float, typer.Option(help="Share held out where the data brings no split.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
+    out: Annotated[str | None, typer.Option(help="Where to save the model; DATA.headstart by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read, check, split, adapt, measure and save: the main job.
+
+    Example: `headstart fit photos/ --out ants.headstart`
+    """
+    with _one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.job import fit as run_fit
+        from headstart.strategies import Probe
+
+        with screen.progress_bars() as progress:
+            result = run_fit(
+                data,
+                input=inputs,
+                target=target,
+                group=group,
+                sensitive=sensitive or (),
+                task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                backbone=backbone,
+                strategy=Probe(cut=cut),
+                test=test,
+                seed=seed,
+                out=out or _default_out(data),
+                progress=progress,
+            )
+        answer.update(result.as_dict())
+        if not as_json:
+            screen.show_result(result)
+            screen.OUT.print(f"saved {result.path}")
+            _next(f"headstart predict {result.path} {_example_input(result)}")
+
+
+@app.command()
+def evaluate(
+    model: Saved,
+    data: Data,
+    inputs: Inputs = None,
+    target: Target = None,
+    group: Group = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a saved model on labelled examples it was not trained on.
+
+    Where the data has a given split, its test part is measured and its train part trains the classical baseline.
+
+    Example: `headstart evaluate ants.headstart new-photos/`
+    """
+    with _one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.data import read
+        from headstart.evaluation import evaluate as run_evaluate
+        from headstart.model import load
+
+        with screen.progress_bars() as progress:
+            loaded = load(model)
+            wanted = target or (None if Path(data).is_dir() else loaded.task.target)
+            columns = inputs or _columns(loaded.columns, data)
+            examples = read(data, input=columns, target=wanted, group=group, task=loaded.task.kind, progress=progress)
+            has_test = examples.given is not None and "test" in examples.given
+            train, tested = (examples.given_part("train"), examples.given_part("test")) if has_test else (None, examples)
+            found = run_evaluate(loaded, tested, train=train, progress=progress)
+        findings = (*examples.findings, *found.findings)
+        warnings = [{"code": finding.code, "text": finding.text} for finding in findings]
+        answer.update({"schema": "headstart.evaluate/1", "model": model, "n": found.n, **found.as_dict(), "warnings": warnings})
+        if not as_json:
+            screen.show_findings(findings)
+            screen.show_evaluation(found)
+
+
+@app.command()
+def predict(
+    model: Saved,
+    inputs: Annotated[list[str], typer.Argument(help="Files, folders, tables or texts; - reads lines from standard input.")],
+    as_json: Json = False,
+) -> None:
+    """Answer for new inputs; one that cannot be read is named, and the rest goes on.
+
+    Example: `headstart predict ants.headstart new/*.jpg --json`
+    """
+    with _one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.model import load
+
+        given = [line for item in inputs for line in (_standard_input() if item == STANDARD_INPUT else [item])]
+        with screen.progress_bars() as progress:
+            predictions = load(model).predict(given, progress=progress)
+        failed = [prediction for prediction in predictions if prediction.error is not None]
+        if len(failed) == len(predictions):
+            raise DataError(
+                f"none of the {len(predictions)} inputs could be read.", got=f"{failed[0].input}: {failed[0].error}"
+            )
+        plain = [prediction.as_dict() for prediction in predictions]
+        answer.update({"schema": "headstart.predict/1", "model": model, "n_failed": len(failed), "predictions": plain})
+        if not as_json:
+            screen.show_predictions(predictions)
+
+
+@app.command()
+def backbones(
+    folder: Annotated[str | None, typer.Argument(help="A folder of models made here, to list them too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what pretrained models there are, from where, and under which licence.
+
+    Example: `headstart backbones`
+    """
+    with _one_answer(as_json) as answer:
+        from headstart.backbones.listing import list_backbones
+
+        listed = list_backbones(folder)
+        answer.update({"schema": "headstart.backbones/1", "backbones": [one.as_dict() for one in listed]})
+        if not as_json:
+            from headstart import screen
+
+            screen.show_backbones(listed)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Print the version, or go on to the command."""
+    if show:
+        typer.echo(f"headstart {__version__}")
+        raise typer.Exit
+
+
+@contextmanager
+def _one_answer(as_json: bool) -> Iterator[dict[str, Any]]:
+    """Print what the body puts into the answer as one JSON object, or its error; exit 2 when the question was wrong."""
+    answer: dict[str, Any] = {}
+    try:
+        yield answer
+    except HeadstartError as error:
+        from headstart.screen import show_error
+
+        if as_json:
+            typer.echo(json.dumps({"schema": "headstart.error/1", **error.as_dict()}))
+        show_error(error)
+        raise typer.Exit(WRONG) from None
+    if as_json:
+        typer.echo(json.dumps(answer, allow_nan=False))
+
+
+def _default_out(data: str) -> str:
+    name = Path(data).resolve().name
+    stem = name if Path(data).is_dir() else Path(name).stem
+    return f"{stem}.headstart"
+
+
+def _columns(columns: tuple[str, ...], data: str) -> list[str] | None:
+    """Return the columns the model reads, for a table; folders have none."""
+    return list(columns) if columns and not Path(data).is_dir() else None
+
+
+def _standard_input() -> list[str]:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise OptionError("standard input is a terminal.", expected="lines piped in", hint="cat texts.txt | headstart predict M -")
+    return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+
+
+def _example_input(result: Any) -> str:
+    return "NEW_IMAGES" if result.model.backbone.card.modality == "image" else '"a new text"'
+
+
+def _next(*commands: str) -> None:
+    from headstart.screen import OUT
+
+    OUT.print("next:")
+    for command in commands:
+        OUT.print(f"  {command}", soft_wrap=True)
+    OUT.print()

@@ -1,0 +1,256 @@
+"""Which column is what: named by the user, or inferred where that is safe, and then said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from headstart.data.dataset import Modality, Split
+from headstart.data.images import looks_like_image
+from headstart.data.tables import SPLIT_NAMES
+from headstart.errors import DataError, OptionError
+from headstart.tasks import KINDS, Kind, Task, Value
+
+TARGET_NAMES = ("label", "labels", "target", "class", "category", "y")
+TEXT_NAMES = ("text", "sentence", "review", "message", "content", "abstract", "document", "question", "tweet", "input")
+SPLIT_COLUMNS = ("split", "set", "subset", "partition")
+GROUP_WORDS = ("patient", "subject", "person", "participant", "author", "user_id", "customer_id", "group_id")
+MISSING_NUMBERS = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
+CLASSES_OF_INTEGERS = 20
+SEPARATORS = ("|", ";")
+TEXT_WORDS = 2.0
+"""A column whose cells have at least this many words on average can be an input text."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The parts the columns of a table play."""
+
+    inputs: tuple[str, ...]
+    modality: Modality
+    target: str
+    split: str | None
+    notes: tuple[str, ...]
+
+
+def choose_columns(frame: pd.DataFrame, inputs: Sequence[str], target: str | None) -> Columns:
+    """Return which columns are input, target and split.
+
+    Raises:
+        OptionError: a named column does not exist.
+        DataError: the input or target cannot be told safely.
+    """
+    for name in [*inputs, *([target] if target else [])]:
+        require_column(frame, name)
+    if target is not None and target in inputs:
+        raise OptionError(f"the column {target!r} is both input and target.", hint="name another --input or --target")
+    notes: list[str] = []
+    split = _split_column(frame, target)
+    chosen = tuple(inputs) or (_infer_input(frame, target, split),)
+    modalities = {_modality(frame[name]) for name in chosen}
+    if modalities != {"text"} and (len(chosen) > 1 or None in modalities):
+        kinds = ", ".join(f"{name}: {_modality(frame[name]) or 'neither'}" for name in chosen)
+        raise DataError(
+            "these input columns cannot be used together.", expected="one column of images, or columns of texts", got=kinds
+        )
+    if not inputs:
+        notes.append(f"the input is the column {chosen[0]!r}")
+    if target is None:
+        target = _infer_target(frame, chosen, split)
+        notes.append(f"the target is the column {target!r}")
+    if len(chosen) > 1:
+        notes.append("the input columns " + " and ".join(chosen) + " are joined by a line break")
+    return Columns(chosen, modalities.pop() or "text", target, split, tuple(notes))
+
+
+def require_column(frame: pd.DataFrame, name: str) -> None:
+    """Raise an `OptionError` that lists the columns unless `name` is one of them."""
+    if name not in frame.columns:
+        raise OptionError(
+            f"there is no column {name!r}.", expected="one of " + ", ".join(map(str, frame.columns)), got=repr(name)
+        )
+
+
+def split_values(column: pd.Series) -> tuple[tuple[Split, ...], str]:
+    """Map the cells of a split column to train, validation and test, and say so; a single extra set is the test set."""
+    cells = [str(cell).strip().lower() for cell in column]
+    unknown = [cell for cell in cells if cell not in SPLIT_NAMES]
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} rows of the split column are in no known split.",
+            expected=", ".join(SPLIT_NAMES),
+            got=repr(Counter(unknown).most_common(1)[0][0]),
+        )
+    named = [SPLIT_NAMES[cell] for cell in cells]
+    parts = set(named)
+    if "train" not in parts:
+        raise DataError(
+            "the given split has no train part.", expected="train, and validation or test", got=", ".join(sorted(parts))
+        )
+    if parts == {"train", "validation"}:
+        return tuple("test" if name == "validation" else name for name in named), "the given validation set is the test set"
+    return tuple(named), "the given split is kept: " + ", ".join(name for name in get_args(Split) if name in parts)
+
+
+def unused_group_columns(frame: pd.DataFrame, used: Sequence[str]) -> list[str]:
+    """Return the columns that look like what must not be separated and that nobody named."""
+    return [
+        name
+        for name in map(str, frame.columns)
+        if name not in used and any(word in name.lower() for word in GROUP_WORDS) and frame[name].duplicated().any()
+    ]
+
+
+def as_label(cell: Any) -> str:
+    """Return a cell as a label name: 1.0 and True as "1" and "True"."""
+    if isinstance(cell, float | np.floating) and float(cell).is_integer():
+        return str(int(cell))
+    return str(cell)
+
+
+def is_missing(cell: Any) -> bool:
+    """Tell whether a cell is empty: None, NaN, or blank text."""
+    if isinstance(cell, str):
+        return not cell.strip()
+    if isinstance(cell, Sequence | np.ndarray | set | Mapping | Image.Image):
+        return False
+    return bool(pd.isna(cell))
+
+
+def read_target(cells: list[Any], name: str, kind: Kind | None) -> tuple[Task, list[Value | None], tuple[str, ...]]:
+    """Return the task, the value of each cell (None where it is missing), and what was inferred.
+
+    Raises:
+        OptionError: `kind` is unknown.
+        DataError: the cells do not fit the kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise OptionError("the kind of task is unknown.", expected=", ".join(KINDS), got=repr(kind))
+    notes: tuple[str, ...] = ()
+    if kind is None:
+        kind, notes = _infer_kind([cell for cell in cells if not is_missing(cell)], name)
+    if kind == "regression":
+        numbers = [_number(cell) for cell in cells]
+        return Task(name, kind), [*numbers], notes
+    if kind == "multilabel":
+        separator = _separator([cell for cell in cells if isinstance(cell, str)]) or ","
+        sets = [None if _is_none(cell) else _label_set(cell, separator) for cell in cells]
+        labels = sorted({label for labels in sets if labels for label in labels})
+        return Task(name, kind, tuple(labels)), [*sets], notes
+    answers = [None if is_missing(cell) else as_label(cell) for cell in cells]
+    return Task(name, kind, tuple(sorted({answer for answer in answers if answer is not None}))), [*answers], notes
+
+
+def _is_none(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and np.isnan(cell))
+
+
+def _label_set(cell: Any, separator: str) -> tuple[str, ...]:
+    parts = cell.split(separator) if isinstance(cell, str) else [as_label(part) for part in cell]
+    return tuple(sorted({part.strip() for part in parts if part.strip()}))
+
+
+def _infer_kind(cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]]:
+    if any(isinstance(cell, Sequence | set | np.ndarray) and not isinstance(cell, str) for cell in cells):
+        return "multilabel", (f"{name!r} holds lists: a multi-label task",)
+    numbers = [_number(cell) for cell in cells if not (isinstance(cell, str) and cell.strip().lower() in MISSING_NUMBERS)]
+    if numbers and all(number is not None for number in numbers) and not any(isinstance(cell, bool) for cell in cells):
+        distinct = len(set(numbers))
+        whole = all(number is not None and number.is_integer() for number in numbers)
+        if distinct > CLASSES_OF_INTEGERS or not whole:
+            return "regression", (
+                f"{name!r} holds {distinct} different numbers: regression (--task classification if they are classes)",
+            )
+        return "classification", (f"{name!r} holds {distinct} different whole numbers: classification",)
+    separator = _separator([cell for cell in cells if isinstance(cell, str)])
+    if separator:
+        return "multilabel", (f"{name!r} holds labels separated by {separator!r}: a multi-label task",)
+    return "classification", ()
+
+
+def _separator(cells: list[str]) -> str | None:
+    """Return the mark that separates labels: it stands in 5 % of the cells, and what it separates recurs."""
+    for separator in SEPARATORS:
+        joined = [cell for cell in cells if separator in cell]
+        if len(joined) < max(2, 0.05 * len(cells)):
+            continue
+        parts = Counter(part.strip() for cell in cells for part in cell.split(separator))
+        if len(parts) < len(set(cells)) and sum(parts.values()) >= 3 * len(parts):
+            return separator
+    return None
+
+
+def _number(cell: Any) -> float | None:
+    """Return a cell as a finite number, or None."""
+    try:
+        number = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _split_column(frame: pd.DataFrame, target: str | None) -> str | None:
+    for name in frame.columns:
+        if str(name).lower() in SPLIT_COLUMNS and name != target:
+            known = frame[name].astype(str).str.strip().str.lower().isin(list(SPLIT_NAMES))
+            if str(name).lower() == "split" or known.all():
+                return str(name)
+    return None
+
+
+def _modality(column: pd.Series) -> Modality | None:
+    cells = [cell for cell in column.head(200) if not is_missing(cell)]
+    if not cells:
+        return None
+    if all(isinstance(cell, Image.Image | np.ndarray | Path | Mapping) for cell in cells):
+        return "image"
+    if not all(isinstance(cell, str) for cell in cells):
+        return None
+    return "image" if np.mean([looks_like_image(cell) for cell in cells]) > 0.5 else "text"
+
+
+def _infer_input(frame: pd.DataFrame, target: str | None, split: str | None) -> str:
+    names = [str(name) for name in frame.columns if name not in (target, split)]
+    images = [name for name in names if _modality(frame[name]) == "image"]
+    if len(images) == 1:
+        return images[0]
+    texts = [name for name in names if _modality(frame[name]) == "text"]
+    for known in TEXT_NAMES:
+        for name in texts:
+            if name.lower() == known:
+                return name
+    wordy = [name for name in texts if np.mean([len(str(cell).split()) for cell in frame[name].head(200)]) >= TEXT_WORDS]
+    if len(wordy) == 1 and not images:
+        return wordy[0]
+    if not images and not wordy:
+        raise DataError(
+            "no column holds texts or image files.",
+            expected="a column of texts or of image file names (tables of numbers have no pretrained backbone yet)",
+            got=", ".join(map(str, frame.columns)),
+            hint="name it with --input COLUMN",
+        )
+    raise DataError(
+        "more than one column could be the input.", got=", ".join(images or wordy), hint="name it with --input COLUMN"
+    )
+
+
+def _infer_target(frame: pd.DataFrame, inputs: tuple[str, ...], split: str | None) -> str:
+    names = [str(name) for name in frame.columns if name not in inputs and name != split]
+    known = [name for wanted in TARGET_NAMES for name in names if name.lower() == wanted]
+    if known:
+        return known[0]
+    if len(names) == 1:
+        return names[0]
+    raise DataError(
+        "no column is plainly the target." if names else "there is no column left to be the target.",
+        expected="a column named " + ", ".join(TARGET_NAMES),
+        got=", ".join(names) or "only the input",
+        hint="name it with --target COLUMN",
+    )

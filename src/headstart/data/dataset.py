@@ -1,0 +1,160 @@
+"""A data set: inputs, one target, and what is known of each example. A value; nothing changes it in place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from headstart.data import copies, splits
+from headstart.data.images import ImageInput
+from headstart.errors import DataError, OptionError
+from headstart.tasks import Task, Value
+
+Modality: TypeAlias = Literal["image", "text"]
+Split: TypeAlias = Literal["train", "validation", "test"]
+Input: TypeAlias = ImageInput | str
+
+STRATA_OF_A_NUMBER = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing seen in the data, with a stable code and a sentence in plain words."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled examples of one modality, ready to be split, probed and evaluated.
+
+    Attributes:
+        name: what the set is called.
+        modality: "image" or "text".
+        inputs: (n,) files, pictures, arrays or texts.
+        names: (n,) what an example is called in a message: a relative path or a row.
+        contents: (n,) SHA-256 of each input's content.
+        task: the target and its kind.
+        values: (n,) the target of each example: a label, a tuple of labels, or a number.
+        near: (n,) perceptual hashes of images; empty for texts.
+        groups: (n,) what must not be separated (a patient), or None.
+        sensitive: column name to (n,) values that errors will be reported by.
+        given: (n,) the split the user gave, or None.
+        columns: the input columns of the table it came from; empty for folders and lists.
+        channels: of the pictures; 0 for texts.
+        notes: what was inferred, in words.
+        findings: what is wrong with the data, found while reading.
+    """
+
+    name: str
+    modality: Modality
+    inputs: tuple[Input, ...]
+    names: tuple[str, ...]
+    contents: tuple[str, ...]
+    task: Task
+    values: tuple[Value, ...]
+    near: tuple[int, ...] = ()
+    groups: tuple[str, ...] | None = None
+    sensitive: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    given: tuple[Split, ...] | None = None
+    columns: tuple[str, ...] = ()
+    channels: int = 0
+    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Dataset:
+        """Return the examples at `indices`, in that order; boolean masks of length n work too."""
+        chosen = np.asarray(indices)
+        places = np.flatnonzero(chosen).tolist() if chosen.dtype == bool else chosen.tolist()
+
+        def pick(column: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(column[place] for place in places)
+
+        return replace(
+            self,
+            inputs=tuple(self.inputs[place] for place in places),
+            names=pick(self.names),
+            contents=pick(self.contents),
+            values=tuple(self.values[place] for place in places),
+            near=tuple(self.near[place] for place in places) if self.near else (),
+            groups=pick(self.groups) if self.groups is not None else None,
+            sensitive={name: pick(column) for name, column in self.sensitive.items()},
+            given=tuple(self.given[place] for place in places) if self.given is not None else None,
+        )
+
+    def given_part(self, split: Split) -> Dataset:
+        """Return the examples of a split the user gave; none when there is no such split."""
+        given = self.given or ()
+        return self.take([index for index, name in enumerate(given) if name == split])
+
+    def split(self, *, test: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
+        """Return (train, test): a pure function of content, group and seed, stratified by class.
+
+        Groups, exact copies and near-duplicates stay on one side.
+        A given split is not altered: use `given_part` for it.
+
+        Raises:
+            OptionError: `test` is not in (0, 1).
+            DataError: a side would be empty.
+        """
+        if not 0 < test < 1:
+            raise OptionError("the test share is out of range.", expected="a number in (0, 1)", got=str(test))
+        mask = splits.held_out(self.units, self.keys, self.strata, test, seed)
+        if mask.all() or not mask.any():
+            raise DataError(
+                f"{len(self)} examples in {len(set(self.units.tolist()))} units are too few to hold out a test set.",
+                expected="a class with 3 or more examples that may be separated",
+                hint="add examples, or give the test set yourself with a `split` column or a test/ folder",
+            )
+        return self.take(~mask), self.take(mask)
+
+    def folds(self, k: int, *, seed: int = 0) -> np.ndarray:
+        """Return (n,) the fold in [0, k) of each example, for cross-validation."""
+        return splits.fold_of(self.units, self.keys, self.strata, k, seed)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the split of each example is drawn by: its group where there is one, else its content."""
+        return self.groups if self.groups is not None else self.contents
+
+    @cached_property
+    def strata(self) -> tuple[object, ...]:
+        """The class (n,) each example counts for: its label, its rarest label, or its fifth of the range."""
+        if self.task.kind == "regression":
+            edges = np.quantile(np.array(self.values), np.arange(1, STRATA_OF_A_NUMBER) / STRATA_OF_A_NUMBER)
+            return tuple(np.searchsorted(edges, np.array(self.values)).tolist())
+        if self.task.kind == "multilabel":
+            counts = Counter(label for labels in self.values if isinstance(labels, tuple) for label in labels)
+            return tuple(
+                min(labels, key=lambda label: (counts[label], label)) if isinstance(labels, tuple) and labels else ""
+                for labels in self.values
+            )
+        return self.values
+
+    @cached_property
+    def near_pairs(self) -> list[copies.Pair]:
+        """The pairs of near-duplicates, exact copies included."""
+        if self.modality == "text":
+            return copies.near_texts([str(text) for text in self.inputs])
+        return copies.near_images(self.near)
+
+    @cached_property
+    def tied_too_widely(self) -> np.ndarray:
+        """Tell (n,) which examples lie in a near-duplicate cluster too large to keep on one side."""
+        return copies.oversized(copies.clusters(len(self), self.near_pairs), np.array(self.strata, dtype=str))
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """The number (n,) of the unit each example belongs to: groups, copies and near-duplicates joined."""
+        near = [pair for pair in self.near_pairs if not self.tied_too_widely[pair[0]]]
+        grouped = copies.exact_pairs(self.groups) if self.groups is not None else []
+        return copies.clusters(len(self), [*near, *grouped, *copies.exact_pairs(self.contents)])

@@ -1,0 +1,152 @@
+"""Images of every odd kind, read as 8-bit RGB pictures or as arrays of other channel counts."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from headstart.errors import DataError
+
+ImageInput: TypeAlias = Path | Image.Image | np.ndarray
+"""A file, a PIL picture, or an array of shape (h, w) or (h, w, c)."""
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .ico .npy".split()
+)
+MAX_PIXELS = 89_478_485
+"""Above this many pixels a file is taken for a decompression bomb (Pillow's own warning limit)."""
+
+TWELVE_BIT = 4095
+HASH_SIDE = 8
+
+
+def looks_like_image(name: str) -> bool:
+    """Tell from its suffix whether a file name is an image's."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def open_image(source: ImageInput, *, hint_size: int | None = None) -> Image.Image | np.ndarray:
+    """Return an RGB picture, or a float array (h, w, c) in [0, 1] when there are not 3 channels.
+
+    Greyscale, 16-bit, palette, CMYK and transparent pictures become RGB (transparency on white), EXIF
+    rotation is applied, and of an animation the first frame is taken.
+    With `hint_size` a JPEG may be decoded at a reduced scale not below that many pixels a side.
+
+    Raises:
+        DataError: the file is missing, not an image, truncated, or a decompression bomb.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _to_rgb(ImageOps.exif_transpose(source))
+    if source.suffix.lower() == ".npy":
+        return _from_array(_load_npy(source))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _open_file(source, hint_size)
+
+
+def content_hash(source: ImageInput) -> str:
+    """Return the SHA-256 of a file's bytes, or of a picture's mode, size and pixels."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    array = np.ascontiguousarray(source)
+    mode = source.mode if isinstance(source, Image.Image) else str(array.dtype)
+    return hashlib.sha256(f"{mode}{array.shape}".encode() + array.tobytes()).hexdigest()
+
+
+def perceptual_hash(picture: Image.Image | np.ndarray) -> int:
+    """Return the 64-bit DCT hash of a picture: near pictures differ in few bits."""
+    import imagehash
+
+    if isinstance(picture, np.ndarray):
+        picture = Image.fromarray((picture.mean(axis=2) * 255).astype(np.uint8))
+    return int(str(imagehash.phash(picture, hash_size=HASH_SIDE)), 16)
+
+
+def channels_of(source: ImageInput) -> int:
+    """Return how many channels the picture has once opened: 3, unless an array says otherwise."""
+    if isinstance(source, Path) and source.suffix.lower() == ".npy":
+        source = _load_npy(source)
+    if isinstance(source, np.ndarray) and source.ndim == 3:
+        return 3 if source.shape[2] == 1 else int(source.shape[2])
+    return 3
+
+
+def _open_file(path: Path, hint_size: int | None) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            if hint_size is not None and picture.format == "JPEG":
+                picture.draft("RGB", (hint_size, hint_size))
+            picture.load()
+            return _to_rgb(ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError:
+        raise DataError(f"{path.name} has more than {MAX_PIXELS:,} pixels: refused as a decompression bomb.") from None
+    except UnidentifiedImageError:
+        reason = "is empty" if path.stat().st_size == 0 else "is not an image"
+        raise DataError(f"{path.name} {reason}.") from None
+    except FileNotFoundError:
+        raise DataError(f"{path.name} does not exist.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        reason = "is truncated" if "truncated" in str(error) else f"cannot be read ({error})"
+        raise DataError(f"{path.name} {reason}.") from None
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, allow_pickle=False, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path.name} cannot be read as an array ({error}).") from None
+    return array
+
+
+def _from_array(array: np.ndarray) -> Image.Image | np.ndarray:
+    """Scale to 8 bits for 1 or 3 channels, to floats in [0, 1] for any other count."""
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise DataError(f"an array of shape {array.shape} is not an image.", expected="shape (h, w) or (h, w, c)")
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        raise DataError(f"an array of {array.dtype} is not an image.", expected="numbers")
+    unit = _to_unit(np.asarray(array))
+    if unit.ndim == 3 and unit.shape[2] not in (1, 3):
+        return unit
+    pixels = np.rint(unit * 255).astype(np.uint8)
+    return Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels).convert("RGB")
+
+
+def _to_unit(array: np.ndarray) -> np.ndarray:
+    """Map to [0, 1]: integers by the range of their type (12 bits inside 16 are seen), floats by their maximum."""
+    values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError("an image array holds NaN or infinity.", expected="finite numbers")
+    if array.dtype == bool:
+        return values
+    if np.issubdtype(array.dtype, np.floating):
+        top = float(values.max(initial=0))
+        scale = 1.0 if top <= 1 else 255.0 if top <= 255 else top
+    elif array.dtype.itemsize == 1:
+        scale = 255.0
+    else:
+        top = float(values.max(initial=0))
+        scale = float(TWELVE_BIT) if 255 < top <= TWELVE_BIT else 65535.0 if top <= 65535 else top
+    return np.clip(values / scale, 0, 1)
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode.startswith("I") or picture.mode == "F":
+        converted = _from_array(np.asarray(picture))
+        return converted if isinstance(converted, Image.Image) else picture.convert("RGB")
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return picture.convert("RGB")

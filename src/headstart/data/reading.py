@@ -1,0 +1,267 @@
+"""Data in: whatever the user has, read into a `Dataset`, with what was inferred and what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from headstart.data import columns as columns_of
+from headstart.data import images
+from headstart.data.columns import Columns
+from headstart.data.dataset import Dataset, Finding, Input
+from headstart.data.tables import Table, open_table, picture_from_record
+from headstart.errors import DataError, OptionError
+from headstart.progress import Progress, silent
+from headstart.tasks import Kind
+
+THUMBNAIL = 64
+"""Pixels a side that a JPEG may be reduced to for checking and hashing."""
+
+READERS = 4
+NAMED = 3
+GROUP_VALUES = 5
+"""A group column with at most this many values is probably meant as --sensitive."""
+
+
+@dataclass(frozen=True)
+class _Inspected:
+    """What one pass over an input found out: its content, how it looks, or why it cannot be read."""
+
+    content: str = ""
+    near: int = 0
+    channels: int = 0
+    fault: str | None = None
+
+
+def read(
+    data: object,
+    *,
+    input: str | Sequence[str] | None = None,
+    target: str | Sequence[Any] | None = None,
+    group: str | None = None,
+    sensitive: str | Sequence[str] = (),
+    task: Kind | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """Read labelled examples from whatever the user has.
+
+    Args:
+        data: an image folder (`class/`, `train|val|test/class/`, or with a `metadata.csv`), a CSV, TSV, Parquet or
+            JSON-lines table, a DataFrame, a `datasets.Dataset`, or a list of pairs, of dictionaries, or of inputs.
+        input: the column or columns of the inputs; inferred when that is safe.
+        target: the column of the labels or numbers; for a list of inputs, the list of their targets.
+        group: the column of what must not be separated, such as a patient.
+        sensitive: columns that errors will be reported by.
+        task: "classification", "multilabel" or "regression"; inferred from the target's values.
+        progress: called with (phase, done, total).
+
+    Returns:
+        The data set. `notes` says what was inferred, `findings` what is wrong with it.
+
+    Raises:
+        DataError: nothing there, nothing readable, or no label.
+        OptionError: a column that does not exist, or an unknown kind of task.
+
+    Example:
+        >>> import headstart as hs
+        >>> data = hs.read([("good film", "yes"), ("bad film", "no"), ("fine play", "yes"), ("dull", "no")])
+        >>> len(data), data.task.labels
+        (4, ('no', 'yes'))
+    """
+    if isinstance(data, Dataset):
+        return data
+    table = open_table(data, target)
+    target_column, inputs = _named_target(target, table), [input] if isinstance(input, str) else list(input or ())
+    columns = columns_of.choose_columns(table.frame, inputs, target_column)
+    sensitive_columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
+    for name in [*sensitive_columns, *([group] if group else [])]:
+        columns_of.require_column(table.frame, name)
+    dataset = _all_examples(table, columns, group, sensitive_columns, task, progress)
+    findings = _column_findings(table, columns, group, sensitive_columns)
+    return replace(dataset, findings=(*findings, *dataset.findings))
+
+
+def _named_target(target: str | Sequence[Any] | None, table: Table) -> str | None:
+    if target is None or isinstance(target, str):
+        return target
+    if table.name == "list":
+        return None
+    if len(target) == 1:
+        return str(target[0])
+    raise OptionError(
+        "several targets at once are not supported yet.", expected="one --target", got=", ".join(map(str, target))
+    )
+
+
+def _all_examples(
+    table: Table, columns: Columns, group: str | None, sensitive: list[str], kind: Kind | None, progress: Progress
+) -> Dataset:
+    """Build the data set from the rows that can be used, and say which cannot."""
+    frame = table.frame
+    task, values, kind_notes = columns_of.read_target(list(frame[columns.target]), columns.target, kind)
+    inputs, names = _inputs(table, columns)
+    inspected = _inspect(inputs, names, columns.modality, progress)
+    usable = [value is not None and not seen.fault for value, seen in zip(values, inspected, strict=True)]
+    findings = _row_findings(table, columns, names, values, inspected)
+    if not any(usable):
+        raise DataError(
+            f"none of the {len(frame)} examples in {table.name} can be used.",
+            expected="inputs that can be read, with labels",
+            got="; ".join(finding.text for finding in findings),
+        )
+    given, split_note = columns_of.split_values(frame[columns.split]) if columns.split else (None, "")
+    dataset = Dataset(
+        name=table.name,
+        modality=columns.modality,
+        inputs=tuple(inputs),
+        names=tuple(names),
+        contents=tuple(seen.content for seen in inspected),
+        task=task,
+        values=tuple(value if value is not None else "" for value in values),
+        near=tuple(seen.near for seen in inspected) if columns.modality == "image" else (),
+        groups=_groups(frame[group]) if group else None,
+        sensitive={name: tuple(map(columns_of.as_label, frame[name])) for name in sensitive},
+        given=given,
+        columns=columns.inputs if table.name != "list" else (),
+        channels=_channels(inspected),
+        notes=tuple(note for note in (*table.notes, *columns.notes, *kind_notes, split_note) if note),
+        findings=findings,
+    )
+    return dataset.take(np.array(usable))
+
+
+def _inputs(table: Table, columns: Columns) -> tuple[list[Input | None], list[str]]:
+    """Return each row's input (None where it is empty) and what to call it."""
+    frame = table.frame
+    if columns.modality == "text":
+        parts = [[str(cell).strip() for cell in row if not columns_of.is_missing(cell)] for row in _rows(frame, columns)]
+        return ["\n".join(row) or None for row in parts], [f"row {index + 1}" for index in range(len(frame))]
+    cells = list(frame[columns.inputs[0]])
+    names = [str(cell) if isinstance(cell, str | Path) else f"row {index + 1}" for index, cell in enumerate(cells)]
+    return [_picture(cell, table.root) for cell in cells], names
+
+
+def _rows(frame: pd.DataFrame, columns: Columns) -> list[tuple[Any, ...]]:
+    return list(zip(*(frame[name] for name in columns.inputs), strict=True))
+
+
+def _picture(cell: Any, root: Path | None) -> Input | None:
+    if isinstance(cell, Mapping):
+        cell = picture_from_record(cell)
+    if columns_of.is_missing(cell):
+        return None
+    return resolve_inside(cell, root) if isinstance(cell, str | Path) else cell
+
+
+def resolve_inside(name: str | Path, root: Path | None) -> Path:
+    """Return the path a table names, refusing what leads out of the table's folder.
+
+    Raises:
+        DataError: the path is absolute or climbs out of `root`.
+    """
+    if root is None:
+        return Path(name)
+    path = (root / name).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise DataError(f"the table names a file outside its folder: {name}.", expected=f"paths inside {root}")
+    return root / name
+
+
+def _inspect(inputs: list[Input | None], names: list[str], modality: str, progress: Progress) -> list[_Inspected]:
+    look = _inspect_image if modality == "image" else _inspect_text
+    found = []
+    with ThreadPoolExecutor(READERS) as pool:
+        for done, seen in enumerate(pool.map(look, inputs), start=1):
+            found.append(seen)
+            if modality == "image":
+                progress("reading", done, len(inputs))
+    return found
+
+
+def _inspect_text(text: Input | None) -> _Inspected:
+    if text is None:
+        return _Inspected(fault="empty")
+    return _Inspected(hashlib.sha256(str(text).encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def _inspect_image(source: Input | None) -> _Inspected:
+    if source is None or isinstance(source, str):
+        return _Inspected(fault="no file is named")
+    try:
+        picture = images.open_image(source, hint_size=THUMBNAIL)
+        return _Inspected(images.content_hash(source), images.perceptual_hash(picture), images.channels_of(source))
+    except DataError as error:
+        return _Inspected(fault=error.problem.rstrip("."))
+
+
+def _channels(inspected: list[_Inspected]) -> int:
+    counts = {seen.channels for seen in inspected if not seen.fault}
+    if len(counts) > 1:
+        raise DataError(
+            "the pictures differ in their number of channels.",
+            expected="one number of channels",
+            got=", ".join(map(str, sorted(counts))),
+        )
+    return counts.pop() if counts else 0
+
+
+def _groups(column: pd.Series) -> tuple[str, ...]:
+    """Return each row's group; a row without one is a group of its own."""
+    return tuple(
+        f"(row {index + 1})" if columns_of.is_missing(cell) else columns_of.as_label(cell)
+        for index, cell in enumerate(column)
+    )
+
+
+def _row_findings(
+    table: Table, columns: Columns, names: list[str], values: list[Any], inspected: list[_Inspected]
+) -> tuple[Finding, ...]:
+    findings = []
+    if table.ignored:
+        findings.append(Finding("ignored_files", f"{count(table.ignored, 'file')} passed over: {some(table.ignored)}"))
+    faults = [f"{name} ({seen.fault})" for name, seen in zip(names, inspected, strict=True) if seen.fault]
+    if faults and columns.modality == "image":
+        findings.append(Finding("unreadable_images", f"{count(faults, 'image')} cannot be read: {some(faults)}"))
+    elif faults:
+        empty = [name for name, seen in zip(names, inspected, strict=True) if seen.fault]
+        findings.append(Finding("empty_texts", f"{count(empty, 'text')} empty, left out: {some(empty)}"))
+    missing = [name for name, value in zip(names, values, strict=True) if value is None]
+    if missing:
+        text = f"{count(missing, 'example')} without a usable {columns.target!r}, left out: {some(missing)}"
+        findings.append(Finding("missing_labels", text))
+    return tuple(findings)
+
+
+def _column_findings(table: Table, columns: Columns, group: str | None, sensitive: list[str]) -> tuple[Finding, ...]:
+    findings = []
+    if group is not None:
+        values = int(table.frame[group].nunique())
+        if values <= GROUP_VALUES:
+            text = (
+                f"--group {group} has only {values} values: a group is what must not be separated (a patient); "
+                f"to report errors by {group}, use --sensitive {group}"
+            )
+            findings.append(Finding("group_few_values", text))
+    used = [*columns.inputs, columns.target, columns.split or "", *sensitive]
+    for name in columns_of.unused_group_columns(table.frame, used) if group is None else []:
+        text = f"the column {name!r} repeats and may name what must not be separated: --group {name}"
+        findings.append(Finding("group_unused", text))
+    return tuple(findings)
+
+
+def count(things: Sequence[object], noun: str) -> str:
+    """Say how many: "1 file", "3 files"."""
+    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def some(names: Sequence[str]) -> str:
+    """Name the first few, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")

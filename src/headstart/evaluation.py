@@ -1,0 +1,166 @@
+"""Evaluation: a model on labelled examples, every number with its interval, beside what no transfer gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart import baselines, metrics
+from headstart.data import Dataset, Finding
+from headstart.errors import DataError
+from headstart.model import Model, fingerprints
+from headstart.progress import Progress, silent
+from headstart.statistics import Measure
+from headstart.tasks import Task
+
+Measures = dict[str, Measure]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        task: what was predicted.
+        n: examples it was measured on.
+        metrics: name to measure.
+        baselines: "majority" and, where training examples were at hand, "classical"; each name to measure.
+        per_class: precision, recall and F1 of each label.
+        confusion: counts (c, c), true label by answer.
+        findings: what a reader of the numbers should know.
+    """
+
+    task: Task
+    n: int
+    metrics: Measures
+    baselines: dict[str, Measures]
+    per_class: list[dict[str, Any]]
+    confusion: list[list[int]]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The name of the metric that is shown first."""
+        wanted = metrics.HEADLINE[self.task.kind]
+        return wanted if wanted in self.metrics else next(iter(self.metrics))
+
+    def __str__(self) -> str:
+        return f"{self.headline} {self.metrics[self.headline]}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the evaluation as JSON holds it.
+
+        A baseline carries its headline metric's value, low, high and n, and every metric by its name.
+        """
+        rivals = {name: {**found[self.headline].as_dict(), **_plain(found)} for name, found in self.baselines.items()}
+        return {
+            "headline": self.headline,
+            "metrics": _plain(self.metrics),
+            "baselines": rivals,
+            "per_class": self.per_class,
+            "labels": list(self.task.labels),
+            "confusion": self.confusion,
+        }
+
+
+def evaluate(
+    model: Model, data: Dataset, *, train: Dataset | None = None, keep_seen: bool = False, progress: Progress = silent
+) -> Evaluation:
+    """Measure a model on labelled examples.
+
+    Args:
+        model: what is measured.
+        data: labelled examples; those the model was trained on are left out, and that is said.
+        train: examples to train the classical baseline on.
+        keep_seen: measure on training examples too: only for a given split, which is never altered.
+        progress: called with (phase, done, total).
+
+    Raises:
+        DataError: no example is left, or the targets do not fit the model.
+
+    Example:
+        >>> import headstart as hs
+        >>> data = hs.read([("good film", "yes"), ("bad film", "no"), ("fine play", "yes"), ("dull", "no")])
+        >>> model = hs.adapt(data, backbone="wordllama")
+        >>> new = hs.read([("a good play", "yes"), ("a bad one", "no")])
+        >>> hs.evaluate(model, new).n
+        2
+    """
+    _require_same_task(model, data)
+    kept, findings = (data, ()) if keep_seen else _unseen(model, data)
+    outputs = model.outputs(kept.inputs, progress=progress)
+    truth = model.task.encode(kept.values)
+    units = np.unique(kept.groups, return_inverse=True)[1] if kept.groups is not None else None
+
+    def measured(answers: np.ndarray) -> Measures:
+        return metrics.measure(model.task, truth, answers, units)
+
+    return Evaluation(
+        model.task,
+        len(kept),
+        measured(outputs),
+        {name: measured(answers) for name, answers in _rivals(model, kept, train).items()},
+        metrics.per_class(model.task, truth, outputs),
+        metrics.confusion(model.task, truth, outputs),
+        (*findings, *_unknown_labels(model.task, kept)),
+    )
+
+
+def _rivals(model: Model, test: Dataset, train: Dataset | None) -> dict[str, np.ndarray]:
+    if train is None:
+        shares = model.record.get("majority")
+        return {baselines.MAJORITY: np.tile(np.array(shares), (len(test), 1)).squeeze()} if shares else {}
+    return {
+        baselines.MAJORITY: baselines.majority(train, model.task, len(test)),
+        baselines.CLASSICAL: baselines.classical(train, test, model.task, seed=int(model.record.get("seed", 0))),
+    }
+
+
+def _unseen(model: Model, data: Dataset) -> tuple[Dataset, tuple[Finding, ...]]:
+    seen = np.isin(fingerprints(data.contents), model.seen)
+    if seen.all():
+        raise DataError(
+            f"all {len(data)} examples were used to train this model: measuring on them would prove nothing.",
+            expected="examples the model has not seen",
+            hint="hold some out: headstart fit does so by itself",
+        )
+    if not seen.any():
+        return data, ()
+    text = f"{int(seen.sum()):,} of {len(data):,} examples were used to train this model and are left out"
+    return data.take(~seen), (Finding("seen_in_training", text),)
+
+
+def _unknown_labels(task: Task, data: Dataset) -> tuple[Finding, ...]:
+    if task.kind != "classification":
+        return ()
+    unknown = [str(value) for value in data.values if value not in task.labels]
+    if not unknown:
+        return ()
+    text = f"{len(unknown):,} examples have labels the model never saw ({', '.join(sorted(set(unknown))[:3])}): counted as wrong"
+    return (Finding("unseen_labels", text),)
+
+
+def _require_same_task(model: Model, data: Dataset) -> None:
+    if data.modality != model.backbone.card.modality:
+        raise DataError(f"the model reads {model.backbone.card.modality}s.", got=f"{data.modality}s")
+    if data.task.kind != model.task.kind:
+        raise DataError(
+            "the data's task is not the model's.",
+            expected=f"{model.task.kind} of {model.task.target!r}",
+            got=f"{data.task.kind} of {data.task.target!r}",
+            hint=f"--target {model.task.target}",
+        )
+    known = {label for value in data.values for label in (value if isinstance(value, tuple) else (value,))}
+    if model.task.kind != "regression" and not known & set(model.task.labels):
+        raise DataError(
+            "none of the data's labels is one the model knows.",
+            expected=", ".join(model.task.labels[:5]),
+            got=", ".join(sorted(map(str, known))[:5]),
+            hint="name the right column with --target",
+        )
+
+
+def _plain(measures: Measures) -> dict[str, dict[str, float | int]]:
+    return {name: measure.as_dict() for name, measure in measures.items()}

@@ -1,0 +1,131 @@
+"""Linear heads on fixed features: closed form for numbers, L-BFGS for labels."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.utils.class_weight import compute_class_weight
+
+from headstart.tasks import UNKNOWN, Task
+
+ABSENT = -30.0
+"""The logit of a class that no training example has."""
+
+TOLERANCE = 1e-4
+ITERATIONS = 500
+SMALLEST_SPREAD = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """Logits = features · weightᵀ + bias.
+
+    Attributes:
+        weight: (c, d).
+        bias: (c,).
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return (n, c) from features (n, d)."""
+        return np.asarray(features @ self.weight.T + self.bias)
+
+
+def fit_head(
+    features: np.ndarray,
+    truth: np.ndarray,
+    task: Task,
+    strength: float,
+    *,
+    balanced: bool = False,
+    tolerance: float = TOLERANCE,
+) -> LinearHead:
+    """Fit a linear head with an L2 penalty on standardised features.
+
+    Args:
+        features: (n, d); a sparse matrix is taken as it is, not standardised.
+        truth: (n,) label indices, (n, c) zeros and ones, or (n,) numbers, as `Task.encode` gives them.
+        task: what is predicted.
+        strength: C, the inverse of the penalty (the larger, the freer): the penalty is |w|²/2C beside the summed loss.
+        balanced: weigh every class alike, whatever its size (classification).
+        tolerance: of the gradient at which L-BFGS stops.
+
+    Returns:
+        The head, with the standardisation folded into its weights.
+    """
+    scaled, mean, spread = _standardised(features)
+    if task.kind == "regression":
+        weight, bias = _ridge(scaled, truth, strength)
+    elif task.kind == "multilabel":
+        parts = [_binary(scaled, truth[:, column], _solver(strength, tolerance)) for column in range(truth.shape[1])]
+        weight, bias = np.stack([part[0] for part in parts]), np.array([part[1] for part in parts])
+    else:
+        known = truth != UNKNOWN
+        weight, bias = _softmax(
+            scaled[known], truth[known], task.n_outputs, _solver(strength, tolerance, balanced=balanced)
+        )
+    weight = weight / spread
+    return LinearHead(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32))
+
+
+def _standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return scaled features, means and spreads; a feature that hardly varies keeps its scale."""
+    if issparse(features):
+        return features, np.zeros(features.shape[1]), np.ones(features.shape[1])
+    mean, spread = features.mean(0), features.std(0)
+    spread = np.where(spread > SMALLEST_SPREAD, spread, 1)
+    return (features - mean) / spread, mean, spread
+
+
+def _softmax(
+    scaled: np.ndarray, truth: np.ndarray, classes: int, solver: LogisticRegression
+) -> tuple[np.ndarray, np.ndarray]:
+    weight, bias = np.zeros((classes, scaled.shape[1])), np.full(classes, ABSENT)
+    seen = np.unique(truth)
+    if len(seen) == 1:
+        bias[seen] = 0.0
+        return weight, bias
+    model = _solve(solver, scaled, truth)
+    if len(seen) == 2:
+        weight[seen] = np.stack([-model.coef_[0] / 2, model.coef_[0] / 2])
+        bias[seen] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
+    else:
+        weight[seen], bias[seen] = model.coef_, model.intercept_
+    return weight, bias
+
+
+def _binary(scaled: np.ndarray, truth: np.ndarray, solver: LogisticRegression) -> tuple[np.ndarray, float]:
+    if truth.min() == truth.max():
+        return np.zeros(scaled.shape[1]), -ABSENT if truth[0] else ABSENT
+    model = _solve(solver, scaled, truth)
+    return model.coef_[0], float(model.intercept_[0])
+
+
+def _solver(strength: float, tolerance: float, *, balanced: bool = False) -> LogisticRegression:
+    weights = "balanced" if balanced else None
+    return LogisticRegression(C=strength, tol=tolerance, max_iter=ITERATIONS, class_weight=weights)
+
+
+def _solve(solver: LogisticRegression, scaled: np.ndarray, truth: np.ndarray) -> LogisticRegression:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return solver.fit(scaled, truth)
+
+
+def _ridge(scaled: np.ndarray, truth: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    model = Ridge(alpha=1 / strength).fit(scaled, truth)
+    return model.coef_[None, :], np.array([float(model.intercept_)])
+
+
+def imbalance(truth: np.ndarray) -> float:
+    """Return how many times larger the largest class is than the smallest that occurs."""
+    labels = np.unique(truth[truth != UNKNOWN])
+    weights = compute_class_weight("balanced", classes=labels, y=truth[truth != UNKNOWN])
+    return float(weights.max() / weights.min())

@@ -1,0 +1,190 @@
+"""The main job: read, check, split, probe, evaluate, save."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import artifact, baselines
+from headstart.adaptation import adapt, join, load_for
+from headstart.backbones.backbone import Backbone
+from headstart.data import Dataset, Finding, check, read
+from headstart.data.reading import count, some
+from headstart.evaluation import Evaluation, evaluate
+from headstart.model import Model
+from headstart.progress import Progress, silent
+from headstart.strategies import Probe
+from headstart.tasks import Kind
+
+SCHEMA = "headstart.fit/1"
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What the main job made and found.
+
+    Attributes:
+        model: trained, with its record.
+        evaluation: on the test set, which no choice was made on.
+        data: what the data set is called.
+        n: examples in train, validation and test.
+        groups: the number of groups in each, where there are groups.
+        notes: what was inferred or decided, in words.
+        warnings: what is wrong with the data, and what to know of the numbers.
+        seconds: by phase, and in total.
+        path: where the model was saved; None when it was not.
+    """
+
+    model: Model
+    evaluation: Evaluation
+    data: str
+    n: dict[str, int]
+    groups: dict[str, int]
+    notes: tuple[str, ...]
+    warnings: tuple[Finding, ...]
+    seconds: dict[str, float]
+    path: Path | None
+
+    def __str__(self) -> str:
+        return str(self.evaluation)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as `headstart fit --json` prints it; docs/json.md names every field."""
+        record = self.model.record
+        return {
+            "schema": SCHEMA,
+            "model": str(self.path) if self.path else None,
+            "data": self.data,
+            "backbone": self.model.backbone.name,
+            "strategy": record["strategy"],
+            "cut": record["cut"],
+            "task": self.model.task.kind,
+            "target": self.model.task.target,
+            "n": self.n,
+            "groups": self.groups,
+            **self.evaluation.as_dict(),
+            "warnings": [{"code": finding.code, "text": finding.text} for finding in self.warnings],
+            "notes": list(self.notes),
+            "chosen": {name: record[name] for name in ("strength", "balanced", "losses", "chosen_on", "seed")},
+            "seconds": self.seconds,
+        }
+
+
+@dataclass
+class _Clock:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    start: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - begun, 3)
+
+    def total(self) -> dict[str, float]:
+        return {**self.seconds, "total": round(time.perf_counter() - self.start, 3)}
+
+
+def fit(
+    data: object,
+    *,
+    input: str | Sequence[str] | None = None,
+    target: str | Sequence[Any] | None = None,
+    group: str | None = None,
+    sensitive: str | Sequence[str] = (),
+    task: Kind | None = None,
+    backbone: str | Backbone | None = None,
+    strategy: Probe | None = None,
+    test: float = TEST_SHARE,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: Progress = silent,
+) -> Result:
+    """Do the main job: read and check the data, hold out a test set, adapt a backbone, measure it, save it.
+
+    Args:
+        data, input, target, group, sensitive, task: as `read` takes them.
+        backbone: a name as `load_backbone` takes it, or a loaded backbone; the modality's default otherwise.
+        strategy: `Probe()` by default.
+        test: the share held out, in (0, 1), where the data brings no split of its own.
+        seed: of the split and the folds.
+        out: where to save the model; not saved without it.
+        progress: called with (phase, done, total).
+
+    Raises:
+        DataError, OptionError, BackboneError, DependencyError: the question was wrong; nothing is written.
+        StorageError: the model could not be saved; what was there before is unchanged.
+
+    Example:
+        >>> import headstart as hs
+        >>> rows = [(f"{word} film {n}", word) for word in ("good", "bad") for n in "one two three four five".split()]
+        >>> result = hs.fit(rows, backbone="wordllama")
+        >>> result.n
+        {'train': 8, 'validation': 0, 'test': 2}
+    """
+    clock = _Clock()
+    path = Path(out).expanduser() if out is not None else None
+    if path is not None:
+        artifact.check_destination(path)
+    with clock.phase("read"):
+        dataset = read(data, input=input, target=target, group=group, sensitive=sensitive, task=task, progress=progress)
+        findings = check(dataset)
+        train, validation, tested, split_notes = _three_sets(dataset, test, seed)
+    with clock.phase("load"):
+        loaded = backbone if isinstance(backbone, Backbone) else load_for(dataset, backbone)
+        findings = (*findings, *_truncated(dataset, loaded))
+    with clock.phase("adapt"):
+        model = adapt(
+            train, backbone=loaded, strategy=strategy, validation=validation, seed=seed, progress=progress
+        )
+    with clock.phase("evaluate"):
+        learned = train if validation is None else join(train, validation)
+        found = evaluate(model, tested, train=learned, keep_seen=True, progress=progress)
+    sets = {"train": train, "validation": validation, "test": tested}
+    n = {name: len(part) if part is not None else 0 for name, part in sets.items()}
+    shares = baselines.majority(learned, model.task, 1)[0]
+    model = model.with_record(
+        n=n, majority=np.atleast_1d(shares).tolist(), metrics=found.as_dict()["metrics"], data=dataset.name
+    )
+    if path is not None:
+        with clock.phase("save"):
+            model.save(path)
+    return Result(
+        model,
+        found,
+        dataset.name,
+        n,
+        {name: len(set(part.groups)) for name, part in sets.items() if part is not None and part.groups is not None},
+        (*dataset.notes, *split_notes, *model.record["notes"]),
+        (*findings, *(finding for finding in found.findings if finding.code not in {one.code for one in findings})),
+        clock.total(),
+        path,
+    )
+
+
+def _three_sets(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset | None, Dataset, tuple[str, ...]]:
+    """Return train, validation (or None) and test: the given ones, or ones of our own."""
+    if dataset.given is None or "test" not in dataset.given:
+        train, test = dataset.split(test=share, seed=seed)
+        words = f"{len(test):,} of {len(dataset):,} examples are held out as the test set, by content and seed {seed}"
+        return train, None, test, (words,)
+    validation = dataset.given_part("validation")
+    return dataset.given_part("train"), validation if len(validation) else None, dataset.given_part("test"), ()
+
+
+def _truncated(dataset: Dataset, backbone: Backbone) -> tuple[Finding, ...]:
+    places = backbone.prepare.truncated(dataset.inputs)
+    if not places:
+        return ()
+    names = some([dataset.names[place] for place in places])
+    text = f"{count(places, 'text')} cut off after {backbone.prepare.describe()}, the most {backbone.name} reads: {names}"
+    return (Finding("truncated_texts", text),)

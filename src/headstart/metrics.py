@@ -1,0 +1,229 @@
+"""Metrics that fit the task, each with an interval and a count.
+
+Values are scikit-learn's.
+Intervals: Wilson's for shares of ungrouped examples; otherwise the percentile bootstrap, groups resampled whole.
+The bootstrap weighs every example by how often it was drawn, so all samples are computed at once; tests hold the
+weighted forms against scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn import metrics as sk
+
+from headstart.statistics import Measure, percentile_interval, resampled_weights, resamples_for, wilson
+from headstart.tasks import UNKNOWN, Task
+
+BINS = 10
+TINY = 1e-15
+BOUNDED = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "auroc", "exact_match"})
+HEADLINE = {"classification": "accuracy", "multilabel": "macro_f1", "regression": "r2"}
+LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "rmse"})
+
+Weighted = Callable[[np.ndarray], np.ndarray]
+"""From weights (r, n) to a metric's value in each of r samples (r,)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric on one set of answers: its value, its weighted form, and how many examples it takes."""
+
+    value: float
+    weighted: Weighted
+    used: np.ndarray | None = None
+
+
+def measure(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None = None) -> dict[str, Measure]:
+    """Return every metric of a task with its interval.
+
+    Args:
+        task: what is predicted.
+        truth: (n,) label indices (-1: a label never seen in training), (n, c) zeros and ones, or (n,) numbers.
+        outputs: (n, c) probabilities, or (n,) numbers.
+        units: (n,) the group of each example; None where every example stands for itself.
+    """
+    table = {"classification": _classification, "multilabel": _multilabel, "regression": _regression}
+    found = table[task.kind](truth, outputs)
+    return {name: _with_interval(name, metric, len(truth), units, task.n_outputs) for name, metric in found.items()}
+
+
+def per_class(task: Task, truth: np.ndarray, outputs: np.ndarray) -> list[dict[str, Any]]:
+    """Return precision, recall and F1 of each label, the first two with Wilson intervals and counts."""
+    if task.kind == "regression":
+        return []
+    decided = task.decide(outputs)
+    columns = range(len(task.labels))
+    is_true = np.stack([truth == c for c in columns], 1) if task.kind == "classification" else truth == 1
+    is_said = np.stack([decided == c for c in columns], 1) if task.kind == "classification" else decided == 1
+    rows = []
+    for place, label in enumerate(task.labels):
+        hits, true, said = (int(x.sum()) for x in (is_true[:, place] & is_said[:, place], is_true[:, place], is_said[:, place]))
+        f1 = 2 * hits / (true + said) if true + said else None
+        rows.append({"label": label, "n": true, "recall": _share(hits, true), "precision": _share(hits, said), "f1": f1})
+    return rows
+
+
+def confusion(task: Task, truth: np.ndarray, outputs: np.ndarray) -> list[list[int]]:
+    """Return the counts (c, c) of true label (row) against answer (column); empty but for classification."""
+    if task.kind != "classification":
+        return []
+    known = truth != UNKNOWN
+    labels = range(len(task.labels))
+    table = sk.confusion_matrix(truth[known], task.decide(outputs)[known], labels=list(labels)) if known.any() else []
+    return [[int(count) for count in row] for row in table]
+
+
+def _share(hits: int, n: int) -> dict[str, float | int] | None:
+    if n == 0:
+        return None
+    return Measure(hits / n, *wilson(hits, n), n, n).as_dict()
+
+
+def _with_interval(name: str, metric: Metric, n: int, units: np.ndarray | None, classes: int) -> Measure:
+    used = np.ones(n, dtype=bool) if metric.used is None else metric.used
+    count = int(used.sum())
+    own = np.arange(count) if units is None else np.unique(units[used], return_inverse=True)[1]
+    k = len(np.unique(own))
+    if units is None and name in ("accuracy", "exact_match"):
+        return Measure(metric.value, *wilson(round(metric.value * count), count), count, k)
+    weights = resampled_weights(own, resamples_for(count, classes))
+    with np.errstate(all="ignore"):
+        samples = metric.weighted(weights)
+    low, high = percentile_interval(metric.value, samples)
+    if name in BOUNDED and low == high and metric.value in (0.0, 1.0):
+        low, high = wilson(metric.value * k, k)
+    return Measure(metric.value, low, high, count, k)
+
+
+def _mean(values: np.ndarray) -> Weighted:
+    return lambda weights: (weights @ values) / weights.sum(1)
+
+
+def _classification(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
+    answers = outputs.argmax(1)
+    known = truth != UNKNOWN
+    found = {"accuracy": Metric(float((answers == truth).mean()), _mean((answers == truth).astype(float)))}
+    if not known.any():
+        return found
+    t, p, a = truth[known], outputs[known], answers[known]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        balanced, f1 = sk.balanced_accuracy_score(t, a), sk.f1_score(t, a, average="macro", zero_division=0)
+    found["balanced_accuracy"] = Metric(float(balanced), _by_class(t, a, _recall), known)
+    found["macro_f1"] = Metric(float(f1), _by_class(t, a, _f1), known)
+    auroc = _macro_auroc(np.eye(p.shape[1])[t], p)
+    if auroc is not None:
+        found["auroc"] = Metric(*auroc, known)
+    losses = -np.log(np.clip(p[np.arange(len(t)), t], TINY, 1))
+    found["log_loss"] = Metric(float(sk.log_loss(t, p, labels=range(p.shape[1]))), _mean(losses), known)
+    found["calibration_error"] = _calibration(a == t, p.max(1), known)
+    return found
+
+
+def _multilabel(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
+    answers = (outputs >= 0.5).astype(int)
+    exact = (answers == truth).all(1)
+    losses = -(truth * np.log(np.clip(outputs, TINY, 1)) + (1 - truth) * np.log(np.clip(1 - outputs, TINY, 1))).mean(1)
+    found = {
+        "exact_match": Metric(float(sk.accuracy_score(truth, answers)), _mean(exact.astype(float))),
+        "macro_f1": Metric(float(sk.f1_score(truth, answers, average="macro", zero_division=0)), _label_f1(truth, answers)),
+        "micro_f1": Metric(
+            float(sk.f1_score(truth, answers, average="micro", zero_division=0)), _label_f1(truth, answers, pooled=True)
+        ),
+    }
+    auroc = _macro_auroc(truth, outputs)
+    if auroc is not None:
+        found["auroc"] = Metric(*auroc)
+    return {**found, "log_loss": Metric(float(losses.mean()), _mean(losses))}
+
+
+def _regression(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
+    errors = truth - outputs
+
+    def r2(weights: np.ndarray) -> np.ndarray:
+        mean = (weights @ truth) / weights.sum(1)
+        spread = weights @ truth**2 - weights.sum(1) * mean**2
+        return np.asarray(1 - (weights @ errors**2) / spread)
+
+    found = {
+        "mae": Metric(float(sk.mean_absolute_error(truth, outputs)), _mean(np.abs(errors))),
+        "rmse": Metric(float(sk.root_mean_squared_error(truth, outputs)), lambda w: np.sqrt(_mean(errors**2)(w))),
+    }
+    if len(truth) < 2 or np.ptp(truth) == 0:
+        return found
+    return {"r2": Metric(float(sk.r2_score(truth, outputs)), r2), **found}
+
+
+def _by_class(truth: np.ndarray, answers: np.ndarray, score: Callable[..., np.ndarray]) -> Weighted:
+    labels = np.union1d(truth, answers)
+    true, said = truth[:, None] == labels, answers[:, None] == labels
+
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        counts = [weights @ table.astype(np.float32) for table in (true & said, true, said)]
+        return score(*counts)
+
+    return weighted
+
+
+def _recall(hits: np.ndarray, true: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """Mean recall over the classes that stand in the sample."""
+    return np.asarray(np.nanmean(np.where(true > 0, hits / true, np.nan), axis=1))
+
+
+def _f1(hits: np.ndarray, true: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """Mean F1 over the classes that stand in the sample or were answered."""
+    return np.asarray(np.nanmean(np.where(true + said > 0, 2 * hits / (true + said), np.nan), axis=1))
+
+
+def _label_f1(truth: np.ndarray, answers: np.ndarray, *, pooled: bool = False) -> Weighted:
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        hits, both = weights @ (truth & answers).astype(np.float32), weights @ (truth + answers).astype(np.float32)
+        if pooled:
+            hits, both = hits.sum(1, keepdims=True), both.sum(1, keepdims=True)
+        return np.asarray(np.where(both > 0, 2 * hits / np.maximum(both, TINY), 0.0).mean(1))
+
+    return weighted
+
+
+def _macro_auroc(truth: np.ndarray, outputs: np.ndarray) -> tuple[float, Weighted] | None:
+    """Area under the ROC curve, averaged over one-against-rest of the classes where both sides occur."""
+    columns = [c for c in range(truth.shape[1]) if 0 < truth[:, c].sum() < len(truth)]
+    if truth.shape[1] == 2 and len(columns) == 2:
+        columns = [1]
+    if not columns:
+        return None
+    value = float(np.mean([sk.roc_auc_score(truth[:, c], outputs[:, c]) for c in columns]))
+
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        each = np.stack([_auroc(weights, truth[:, c] == 1, outputs[:, c]) for c in columns])
+        return np.asarray(np.nanmean(each, axis=0))
+
+    return value, weighted
+
+
+def _auroc(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Mann-Whitney form with weights: the share of pairs ranked rightly, ties counting half."""
+    order = np.argsort(scores, kind="stable")
+    _, starts = np.unique(rankdata(scores[order], method="min"), return_index=True)
+    good = np.add.reduceat(np.where(positive[order], weights[:, order], 0), starts, axis=1, dtype=np.float64)
+    bad = np.add.reduceat(np.where(positive[order], 0, weights[:, order]), starts, axis=1, dtype=np.float64)
+    below = np.cumsum(bad, axis=1) - bad / 2
+    return np.asarray((good * below).sum(1) / (good.sum(1) * bad.sum(1)))
+
+
+def _calibration(hits: np.ndarray, confidence: np.ndarray, used: np.ndarray) -> Metric:
+    """Expected calibration error over ten bins of equal count (Nguyen and O'Connor 2015): mean |share right - stated|."""
+    ranks = rankdata(confidence, method="ordinal") - 1
+    bins = np.eye(BINS, dtype=np.float32)[(ranks * BINS // len(ranks)).astype(int)]
+    gap = (hits - confidence).astype(np.float32)[:, None] * bins
+
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        return np.asarray(np.abs(weights @ gap).sum(1) / weights.sum(1))
+
+    return Metric(float(weighted(np.ones((1, len(hits))))[0]), weighted, used)

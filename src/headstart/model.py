@@ -1,0 +1,250 @@
+"""A model made here: a backbone, a cut, a head and a task; it predicts, is saved, and is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart import __version__, artifact
+from headstart.data.inputs import Given, gather
+from headstart.errors import ArtifactError, DataError
+from headstart.features import extract
+from headstart.heads import LinearHead
+from headstart.progress import Progress, silent
+from headstart.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from headstart.backbones.backbone import Backbone
+
+GOLDEN_TOLERANCE = 1e-3
+HASH_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one input, or why there is none.
+
+    Attributes:
+        input: what the input is called.
+        answer: {"label", "probability", "probabilities"}, {"labels", "probabilities"} or {"value"}; empty on failure.
+        error: why the input could not be read; None on success.
+    """
+
+    input: str
+    answer: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The likeliest label, for classification."""
+        return self.answer.get("label")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the prediction as JSON holds it."""
+        return {"input": self.input, **({"error": self.error} if self.error else self.answer)}
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A backbone frozen below a cut, and a head.
+
+    Attributes:
+        backbone: with its own preprocessing.
+        cut: the number of frozen stages the head reads after; None is the top.
+        head: from features to logits.
+        task: the target, its kind and its labels.
+        columns: the input columns of the table it was trained on; empty for folders and lists.
+        record: how it was trained, as JSON holds it.
+        seen: (n,) fingerprints of the training examples, so that an evaluation can leave them out.
+    """
+
+    backbone: Backbone
+    cut: int | None
+    head: LinearHead
+    task: Task
+    columns: tuple[str, ...] = ()
+    record: dict[str, Any] = field(default_factory=dict)
+    seen: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def outputs(self, inputs: Sequence[Any], *, progress: Progress = silent) -> np.ndarray:
+        """Return probabilities (n, c), or numbers (n,) for regression, of inputs that can all be read.
+
+        Raises:
+            DataError: an input cannot be read.
+        """
+        features = extract(self.backbone, inputs, cut=self.cut, progress=progress)
+        return self.task.outputs(self.head.logits(features))
+
+    def predict(self, inputs: object, *, progress: Progress = silent) -> list[Prediction]:
+        """Answer for each input; one that cannot be read gets an error instead, and the rest goes on.
+
+        Args:
+            inputs: a file, folder, table, text, picture or array, or a list of them.
+            progress: called with (phase, done, total).
+
+        Raises:
+            DataError: there is no input at all.
+
+        Example:
+            >>> import headstart as hs
+            >>> data = hs.read([("good film", "yes"), ("bad film", "no"), ("fine play", "yes"), ("dull", "no")])
+            >>> model = hs.adapt(data, backbone="wordllama")
+            >>> model.predict(["a good play"])[0].label
+            'yes'
+        """
+        given = gather(inputs, self.backbone.card.modality, self.columns)
+        channels = int(self.backbone.architecture.get("channels", 0))
+        given = [one.checked(channels) for one in given]
+        readable = [one for one in given if one.error is None]
+        outputs = iter(self.outputs([one.value for one in readable], progress=progress) if readable else [])
+        return [self._answer(one, outputs) for one in given]
+
+    def _answer(self, given: Given, outputs: Any) -> Prediction:
+        if given.error is not None:
+            return Prediction(given.name, error=given.error)
+        return Prediction(given.name, self.task.answer(next(outputs)))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model as a folder, whole or not at all; a model of ours that was there is replaced.
+
+        Raises:
+            StorageError: the disk is full, or something else is at `path`.
+        """
+        destination = Path(path).expanduser()
+        weights = {f"backbone.{name}": tensor for name, tensor in self.backbone.trunk.state_dict().items()}
+        tokenizer = getattr(self.backbone.prepare, "tokenizer", None)
+        artifact.write(
+            destination,
+            self._manifest(),
+            _saveable({**weights, **self._own_tensors()}),
+            _saveable(self._golden()),
+            self.card(),
+            _tokenizer_writer(tokenizer) if tokenizer is not None else None,
+        )
+        return destination
+
+    def card(self) -> str:
+        """Return the model card: what it is, what it was measured on, and where it comes from."""
+        source = self.backbone.card
+        lines = [
+            f"# A model for `{self.task.target}`",
+            "",
+            f"A {self.record.get('strategy', 'probe')} on {source.name}, made with Headstart {__version__}.",
+            "",
+            f"- Task: {self.task.kind}" + (f" into {_listed(self.task.labels)}" if self.task.labels else ""),
+            f"- Input: {source.modality}, {source.input}",
+            f"- Source: {source.source}; licence {source.licence}; trained on {source.trained_on}",
+            f"- Trained on: {self.record.get('n', {}).get('train', 'an unknown number of')} examples",
+        ]
+        for name, measure in self.record.get("metrics", {}).items():
+            lines.append(f"- {name}: {measure['value']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}], n={measure['n']}")
+        return "\n".join([*lines, "", "Intervals are 95 %, on examples no choice was made on.", ""])
+
+    def with_record(self, **fields: Any) -> Model:
+        """Return the model with more in its training record."""
+        return replace(self, record={**self.record, **fields})
+
+    def _manifest(self) -> dict[str, Any]:
+        plan = self.backbone.known_plan if self.cut is None else self.backbone.replay.plan
+        return {
+            "headstart": __version__,
+            "task": {"target": self.task.target, "kind": self.task.kind, "labels": list(self.task.labels)},
+            "cut": self.cut,
+            "columns": list(self.columns),
+            "backbone": {
+                "card": self.backbone.card.as_dict(),
+                "architecture": self.backbone.architecture,
+                "plan": plan.as_json() if plan else None,
+            },
+            "record": self.record,
+        }
+
+    def _own_tensors(self) -> dict[str, Tensor]:
+        import torch
+
+        own = {"head.weight": self.head.weight, "head.bias": self.head.bias, "seen": self.seen}
+        return {name: torch.from_numpy(array) for name, array in own.items()}
+
+    def _golden(self) -> dict[str, Tensor]:
+        """Return synthetic inputs and the outputs they give."""
+        import torch
+
+        examples = self.backbone.prepare.examples()
+        inputs = {f"input.{place}": torch.from_numpy(_as_array(example).copy()) for place, example in enumerate(examples)}
+        return {**inputs, "outputs": torch.from_numpy(self.outputs(examples).astype(np.float32))}
+
+
+def load(path: str | Path) -> Model:
+    """Load a saved model once it is found whole, unchanged, and giving the answers it gave when it was saved.
+
+    Raises:
+        ArtifactError: it is missing, damaged, changed, or answers differently on this machine.
+
+    Example:
+        >>> import headstart as hs, tempfile, pathlib
+        >>> data = hs.read([("good film", "yes"), ("bad film", "no"), ("fine play", "yes"), ("dull", "no")])
+        >>> place = pathlib.Path(tempfile.mkdtemp()) / "films.headstart"
+        >>> hs.load(hs.adapt(data, backbone="wordllama").save(place)).task.labels
+        ('no', 'yes')
+    """
+    from headstart.backbones.sources import from_artifact
+
+    saved = artifact.read(Path(path).expanduser())
+    manifest, tensors = saved.manifest, saved.tensors()
+    try:
+        fields = manifest["task"]
+        task = Task(fields["target"], fields["kind"], tuple(fields["labels"]))
+        head = LinearHead(tensors["head.weight"].numpy(), tensors["head.bias"].numpy())
+        columns, record, seen = tuple(manifest["columns"]), manifest["record"], tensors["seen"].numpy()
+        model = Model(from_artifact(saved), manifest["cut"], head, task, columns, record, seen)
+    except KeyError as error:
+        raise ArtifactError(f"{saved.folder.name} lacks {error}.", hint="train anew") from None
+    _check_golden(model, saved)
+    return model
+
+
+def fingerprints(contents: Sequence[str]) -> np.ndarray:
+    """Return the first eight bytes (n,) of content hashes: enough to tell a training example, nothing to read it by."""
+    return np.array([int.from_bytes(bytes.fromhex(digest)[:HASH_BYTES], "big", signed=True) for digest in contents], np.int64)
+
+
+def _check_golden(model: Model, saved: artifact.Artifact) -> None:
+    golden = saved.golden()
+    expected = golden.pop("outputs").numpy()
+    stored = [golden[name].numpy() for name in sorted(golden)]
+    is_text = model.backbone.card.modality == "text"
+    try:
+        outputs = model.outputs([array.tobytes().decode() for array in stored] if is_text else stored)
+    except DataError as error:
+        raise ArtifactError(f"{saved.folder.name} cannot be run.", got=error.problem) from None
+    difference = float(np.abs(outputs - expected).max() / max(1.0, float(np.abs(expected).max())))
+    if not difference <= GOLDEN_TOLERANCE:
+        raise ArtifactError(
+            f"{saved.folder.name} does not answer as it did when it was saved.",
+            expected=f"its golden outputs within {GOLDEN_TOLERANCE}",
+            got=f"a difference of {difference:.2g}",
+            hint="install the versions in its manifest, or train anew",
+        )
+
+
+def _as_array(example: Any) -> np.ndarray:
+    return np.frombuffer(example.encode(), dtype=np.uint8) if isinstance(example, str) else np.asarray(example)
+
+
+def _saveable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as safetensors takes them: on the CPU, contiguous, and none sharing memory with another."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _tokenizer_writer(tokenizer: Any) -> Callable[[Path], object]:
+    return lambda folder: tokenizer.save_pretrained(folder)
+
+
+def _listed(labels: tuple[str, ...]) -> str:
+    return ", ".join(labels[:10]) + (f" and {len(labels) - 10} more" if len(labels) > 10 else "")

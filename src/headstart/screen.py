@@ -1,0 +1,192 @@
+"""Results as a person enjoys reading them, and progress, on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from headstart.backbones.listing import Listed
+from headstart.data import Finding
+from headstart.errors import HeadstartError
+from headstart.evaluation import Evaluation
+from headstart.job import Result
+from headstart.metrics import BOUNDED
+from headstart.model import Prediction
+from headstart.progress import Progress
+from headstart.statistics import Measure
+
+OUT = Console(highlight=False)
+TALK = Console(stderr=True, highlight=False)
+CLASSES_SHOWN = 12
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "auroc": "AUROC",
+    "log_loss": "log loss ↓",
+    "calibration_error": "calibration error ↓",
+    "exact_match": "exact match",
+    "r2": "R²",
+    "mae": "mean absolute error ↓",
+    "rmse": "root mean squared error ↓",
+}
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Show progress on standard error while the body runs."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[tuple[str, int], TaskID] = {}
+    with Bars(*columns, console=TALK, transient=True) as bars:
+
+        def report(phase: str, done: int, total: int) -> None:
+            key = (phase, total)
+            if key not in tasks:
+                tasks[key] = bars.add_task(phase, total=total)
+            bars.update(tasks[key], completed=done)
+
+        yield report
+
+
+def show_error(error: HeadstartError) -> None:
+    """Write an error and its hint to standard error."""
+    TALK.print(Text("error: ", style="bold red") + Text(str(error)), soft_wrap=True)
+
+
+def show_result(result: Result) -> None:
+    """Print what the main job made and found."""
+    model, n = result.model, result.n
+    sets = ", ".join(f"{count:,} {name}" for name, count in n.items() if count)
+    if result.groups:
+        sets += " (groups: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
+    OUT.print()
+    OUT.print(Text(result.data, style="bold") + Text(f": {model.task.kind} of {model.task.target!r}, {sets}"))
+    OUT.print(f"backbone {model.backbone.name}, all stages frozen; a linear head on its features")
+    _show_notes(result.notes)
+    show_findings(result.warnings)
+    show_evaluation(result.evaluation)
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items() if name != "total")
+    OUT.print(Text(f"{result.seconds['total']:.1f} s ({seconds})", style="dim"))
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print the metrics beside the baselines', and the classes."""
+    names = list(evaluation.baselines)
+    table = _table(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %")
+    table.add_column("")
+    for column in ("this model", *names):
+        table.add_column(column, justify="right")
+    for metric, measure in evaluation.metrics.items():
+        rivals = [evaluation.baselines[name].get(metric) for name in names]
+        style = "bold" if metric == evaluation.headline else ""
+        table.add_row(TITLES.get(metric, metric), *(_words(metric, one) for one in (measure, *rivals)), style=style)
+    OUT.print(table)
+    if len(evaluation.per_class) > 1:
+        OUT.print(_class_table(evaluation))
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """Print what is wrong with the data."""
+    for finding in findings:
+        OUT.print(Text("! ", style="bold yellow") + Text(finding.text) + Text(f"  [{finding.code}]", style="dim"))
+
+
+def show_predictions(predictions: Sequence[Prediction]) -> None:
+    """Print one line an input: what it is called, a tab, and the answer."""
+    for prediction in predictions:
+        if prediction.error is not None:
+            TALK.print(Text(f"{prediction.input}: ", style="bold") + Text(prediction.error, style="red"), soft_wrap=True)
+            continue
+        OUT.print(Text(f"{_short(prediction.input)}\t{_answer(prediction.answer)}"), soft_wrap=True)
+
+
+def show_backbones(listed: Sequence[Listed]) -> None:
+    """Print the catalogue as a table."""
+    table = _table("backbones that install as packages")
+    for column in ("name", "reads", "size", "licence", "here"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "size" else "left")
+    table.add_column("trained on", overflow="fold")
+    for one in listed:
+        card = one.card
+        name = Text(card.name, style="bold" if one.default else "")
+        size = f"{card.parameters / 1e6:.1f} M"
+        here = "yes" if one.installed else "no"
+        table.add_row(name, card.modality + "s", size, card.licence, here, card.trained_on)
+    OUT.print(table)
+    defaults = " and ".join(f"{one.card.name} for {one.card.modality}s" for one in listed if one.default)
+    OUT.print(f"default: {defaults}; size in parameters")
+    OUT.print("--backbone also takes timm/NAME, hf-hub:ORG/NAME, a local folder, or a model made here (.headstart)")
+
+
+def _show_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        OUT.print(Text(f"· {note}", style="dim"))
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+
+
+def _words(metric: str, measure: Measure | None) -> str:
+    """Say a measure in 17 characters: shares in per cent, the rest in three digits."""
+    if measure is None:
+        return "–"
+    if metric in BOUNDED:
+        return _percent(measure.value, measure.low, measure.high)
+    return f"{measure.value:.3g} [{measure.low:.3g}, {measure.high:.3g}]"
+
+
+def _percent(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _class_table(evaluation: Evaluation) -> Table:
+    """Return the classes, the hardest first, with what each is most often taken for."""
+    rows = sorted(evaluation.per_class, key=lambda row: (row["f1"] is not None, row["f1"] or 0))
+    title = "by class" if len(rows) <= CLASSES_SHOWN else f"the {CLASSES_SHOWN} hardest of {len(rows)} classes"
+    table = _table(title)
+    table.add_column("class", overflow="fold")
+    for column in ("n", "recall", "precision", "F1"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("most often taken for", overflow="fold")
+    for row in rows[:CLASSES_SHOWN]:
+        f1 = "–" if row["f1"] is None else f"{100 * row['f1']:.1f}"
+        label = Text(row["label"])
+        table.add_row(label, str(row["n"]), _share(row["recall"]), _share(row["precision"]), f1, _mistaken(evaluation, row))
+    return table
+
+
+def _share(share: dict[str, Any] | None) -> str:
+    return "–" if share is None else _percent(share["value"], share["low"], share["high"])
+
+
+def _mistaken(evaluation: Evaluation, row: dict[str, Any]) -> Text:
+    labels = list(evaluation.task.labels)
+    if not evaluation.confusion:
+        return Text("")
+    counts = list(evaluation.confusion[labels.index(row["label"])])
+    counts[labels.index(row["label"])] = 0
+    worst = max(range(len(counts)), key=counts.__getitem__)
+    return Text(f"{labels[worst]} ({counts[worst]})" if counts[worst] else "")
+
+
+def _answer(answer: dict[str, Any]) -> str:
+    if "value" in answer:
+        return f"{answer['value']:.4g}"
+    if "labels" in answer:
+        return ", ".join(answer["labels"]) or "(none)"
+    return f"{answer['label']}\t{answer['probability']:.3f}"
+
+
+def _short(name: str) -> str:
+    one_line = " ".join(name.split())
+    return one_line if len(one_line) <= 80 else one_line[:77] + "…"

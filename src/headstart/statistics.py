@@ -1,0 +1,83 @@
+"""Intervals: numbers that need no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+LEVEL = 0.95
+RESAMPLES = 1000
+FEWER_RESAMPLES = 200
+CELLS = 20_000_000
+"""Above this many resampled cells (resamples × examples × classes ÷ 100) fewer resamples are drawn."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number with its interval and its counts.
+
+    Attributes:
+        value: the estimate.
+        low, high: the closed 95 % interval.
+        n: examples it is taken over.
+        units: groups that were resampled; equal to `n` where there are no groups.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    units: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}], n={self.n}"
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Return the fields as JSON holds them."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "units": self.units}
+
+
+def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return Wilson's score interval for a share (Wilson 1927; Brown, Cai and DasGupta 2001, eq. 4).
+
+    Raises:
+        ValueError: `n` is 0.
+    """
+    if n == 0:
+        raise ValueError("no examples")
+    z = float(norm.ppf(0.5 + level / 2))
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def resampled_weights(units: np.ndarray, resamples: int, seed: int = 0) -> np.ndarray:
+    """Return (r, n) how often each example stands in each bootstrap sample of whole units (Efron 1979).
+
+    Args:
+        units: (n,) number of the unit (group) of each example.
+        resamples: r.
+        seed: the same seed gives the same samples.
+    """
+    _, place = np.unique(units, return_inverse=True)
+    k = int(place.max()) + 1
+    counts = np.random.default_rng(seed).multinomial(k, np.full(k, 1 / k), size=resamples)
+    return np.asarray(counts[:, place], dtype=np.float32)
+
+
+def percentile_interval(value: float, resampled: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Return the percentile interval of resampled values, widened to hold the estimate itself."""
+    finite = resampled[np.isfinite(resampled)]
+    if not len(finite):
+        return value, value
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return min(value, float(low)), max(value, float(high))
+
+
+def resamples_for(n: int, classes: int) -> int:
+    """Return how many bootstrap samples a set of this size gets."""
+    return RESAMPLES if RESAMPLES * n * classes / 100 <= CELLS else FEWER_RESAMPLES
