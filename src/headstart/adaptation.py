@@ -53,7 +53,9 @@ def adapt(
     loaded = backbone if isinstance(backbone, Backbone) else load_for(train, backbone)
     if loaded.card.modality != train.modality:
         raise DataError(
-            f"{loaded.name} reads {loaded.card.modality}s.", expected=f"a backbone for {train.modality}s", got=loaded.name
+            f"{loaded.name} reads {loaded.card.modality}s.",
+            expected=f"a backbone for {train.modality}s",
+            got=loaded.name,
         )
     examples = train if validation is None else join(train, validation)
     held = None if validation is None else np.arange(len(examples)) >= len(train)

@@ -180,9 +180,10 @@ def _load(file: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(file)
+        tensors: dict[str, Tensor] = load_file(file)
     except (SafetensorError, OSError) as error:
         raise ArtifactError(f"{file.name} cannot be read.", got=str(error)) from None
+    return tensors
 
 
 @contextlib.contextmanager

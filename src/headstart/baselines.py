@@ -37,7 +37,9 @@ def majority(train: Dataset, task: Task, n: int) -> np.ndarray:
     return np.tile(counts / counts.sum(), (n, 1))
 
 
-def classical(train: Dataset, test: Dataset, task: Task, *, held: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
+def classical(
+    train: Dataset, test: Dataset, task: Task, *, held: np.ndarray | None = None, seed: int = 0
+) -> np.ndarray:
     """Return the outputs on `test` of a linear model on features that nobody pretrained.
 
     Texts: TF-IDF of words and word pairs.

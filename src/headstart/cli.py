@@ -31,7 +31,9 @@ Data = Annotated[str, typer.Argument(help="An image folder, or a CSV, TSV, Parqu
 Inputs = Annotated[list[str] | None, typer.Option("--input", help="Column of the inputs; may be repeated.")]
 Target = Annotated[str | None, typer.Option("--target", help="Column of the labels or numbers.")]
 Group = Annotated[str | None, typer.Option("--group", help="Column of what must not be separated, such as a patient.")]
-Sensitive = Annotated[list[str] | None, typer.Option("--sensitive", help="Column to report errors by; may be repeated.")]
+Sensitive = Annotated[
+    list[str] | None, typer.Option("--sensitive", help="Column to report errors by; may be repeated.")
+]
 Kind = Annotated[str | None, typer.Option("--task", help="classification, multilabel or regression; else inferred.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/json.md names its fields.")]
 Saved = Annotated[str, typer.Argument(help="A model made here: a .headstart folder.")]
@@ -137,11 +139,15 @@ def evaluate(
             columns = inputs or _columns(loaded.columns, data)
             examples = read(data, input=columns, target=wanted, group=group, task=loaded.task.kind, progress=progress)
             has_test = examples.given is not None and "test" in examples.given
-            train, tested = (examples.given_part("train"), examples.given_part("test")) if has_test else (None, examples)
+            train, tested = (
+                (examples.given_part("train"), examples.given_part("test")) if has_test else (None, examples)
+            )
             found = run_evaluate(loaded, tested, train=train, progress=progress)
         findings = (*examples.findings, *found.findings)
         warnings = [{"code": finding.code, "text": finding.text} for finding in findings]
-        answer.update({"schema": "headstart.evaluate/1", "model": model, "n": found.n, **found.as_dict(), "warnings": warnings})
+        answer.update(
+            {"schema": "headstart.evaluate/1", "model": model, "n": found.n, **found.as_dict(), "warnings": warnings}
+        )
         if not as_json:
             screen.show_findings(findings)
             screen.show_evaluation(found)
@@ -150,7 +156,9 @@ def evaluate(
 @app.command()
 def predict(
     model: Saved,
-    inputs: Annotated[list[str], typer.Argument(help="Files, folders, tables or texts; - reads lines from standard input.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Files, folders, tables or texts; - reads lines from standard input.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Answer for new inputs; one that cannot be read is named, and the rest goes on.
@@ -233,7 +241,9 @@ def _columns(columns: tuple[str, ...], data: str) -> list[str] | None:
 
 def _standard_input() -> list[str]:
     if sys.stdin is None or sys.stdin.isatty():
-        raise OptionError("standard input is a terminal.", expected="lines piped in", hint="cat texts.txt | headstart predict M -")
+        raise OptionError(
+            "standard input is a terminal.", expected="lines piped in", hint="cat texts.txt | headstart predict M -"
+        )
     return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
 
 

@@ -66,7 +66,9 @@ def _digits(folder: Path) -> Demo:
             target.mkdir(parents=True, exist_ok=True)
             for place in chosen:
                 _picture(digits.images[place]).save(target / f"{place:04d}.png")
-    words = f"handwritten digits inside scikit-learn: {LABELS_A_CLASS} labels a class, {TESTED_A_CLASS} a class to test on"
+    words = (
+        f"handwritten digits inside scikit-learn: {LABELS_A_CLASS} labels a class, {TESTED_A_CLASS} a class to test on"
+    )
     return Demo(folder, words, str(folder / "test" / "7"))
 
 

@@ -138,7 +138,8 @@ def _unknown_labels(task: Task, data: Dataset) -> tuple[Finding, ...]:
     unknown = [str(value) for value in data.values if value not in task.labels]
     if not unknown:
         return ()
-    text = f"{len(unknown):,} examples have labels the model never saw ({', '.join(sorted(set(unknown))[:3])}): counted as wrong"
+    names = ", ".join(sorted(set(unknown))[:3])
+    text = f"{len(unknown):,} examples have labels the model never saw ({names}): counted as wrong"
     return (Finding("unseen_labels", text),)
 
 

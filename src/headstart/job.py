@@ -143,9 +143,7 @@ def fit(
         loaded = backbone if isinstance(backbone, Backbone) else load_for(dataset, backbone)
         findings = (*findings, *_truncated(dataset, loaded))
     with clock.phase("adapt"):
-        model = adapt(
-            train, backbone=loaded, strategy=strategy, validation=validation, seed=seed, progress=progress
-        )
+        model = adapt(train, backbone=loaded, strategy=strategy, validation=validation, seed=seed, progress=progress)
     with clock.phase("evaluate"):
         learned = train if validation is None else join(train, validation)
         found = evaluate(model, tested, train=learned, keep_seen=True, progress=progress)
@@ -186,5 +184,7 @@ def _truncated(dataset: Dataset, backbone: Backbone) -> tuple[Finding, ...]:
     if not places:
         return ()
     names = some([dataset.names[place] for place in places])
-    text = f"{count(places, 'text')} cut off after {backbone.prepare.describe()}, the most {backbone.name} reads: {names}"
+    text = (
+        f"{count(places, 'text')} cut off after {backbone.prepare.describe()}, the most {backbone.name} reads: {names}"
+    )
     return (Finding("truncated_texts", text),)

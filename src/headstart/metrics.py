@@ -63,9 +63,13 @@ def per_class(task: Task, truth: np.ndarray, outputs: np.ndarray) -> list[dict[s
     is_said = np.stack([decided == c for c in columns], 1) if task.kind == "classification" else decided == 1
     rows = []
     for place, label in enumerate(task.labels):
-        hits, true, said = (int(x.sum()) for x in (is_true[:, place] & is_said[:, place], is_true[:, place], is_said[:, place]))
+        hits, true, said = (
+            int(x.sum()) for x in (is_true[:, place] & is_said[:, place], is_true[:, place], is_said[:, place])
+        )
         f1 = 2 * hits / (true + said) if true + said else None
-        rows.append({"label": label, "n": true, "recall": _share(hits, true), "precision": _share(hits, said), "f1": f1})
+        rows.append(
+            {"label": label, "n": true, "recall": _share(hits, true), "precision": _share(hits, said), "f1": f1}
+        )
     return rows
 
 
@@ -132,7 +136,9 @@ def _multilabel(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
     losses = -(truth * np.log(np.clip(outputs, TINY, 1)) + (1 - truth) * np.log(np.clip(1 - outputs, TINY, 1))).mean(1)
     found = {
         "exact_match": Metric(float(sk.accuracy_score(truth, answers)), _mean(exact.astype(float))),
-        "macro_f1": Metric(float(sk.f1_score(truth, answers, average="macro", zero_division=0)), _label_f1(truth, answers)),
+        "macro_f1": Metric(
+            float(sk.f1_score(truth, answers, average="macro", zero_division=0)), _label_f1(truth, answers)
+        ),
         "micro_f1": Metric(
             float(sk.f1_score(truth, answers, average="micro", zero_division=0)), _label_f1(truth, answers, pooled=True)
         ),
@@ -171,7 +177,7 @@ def _by_class(truth: np.ndarray, answers: np.ndarray, score: Callable[..., np.nd
     return weighted
 
 
-def _recall(hits: np.ndarray, true: np.ndarray, said: np.ndarray) -> np.ndarray:
+def _recall(hits: np.ndarray, true: np.ndarray, _said: np.ndarray) -> np.ndarray:
     """Mean recall over the classes that stand in the sample."""
     return np.asarray(np.nanmean(np.where(true > 0, hits / true, np.nan), axis=1))
 
@@ -218,7 +224,7 @@ def _auroc(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.
 
 
 def _calibration(hits: np.ndarray, confidence: np.ndarray, used: np.ndarray) -> Metric:
-    """Expected calibration error over ten bins of equal count (Nguyen and O'Connor 2015): mean |share right - stated|."""
+    """Expected calibration error over ten bins of equal count (Nguyen and O'Connor 2015)."""
     ranks = rankdata(confidence, method="ordinal") - 1
     bins = np.eye(BINS, dtype=np.float32)[(ranks * BINS // len(ranks)).astype(int)]
     gap = (hits - confidence).astype(np.float32)[:, None] * bins

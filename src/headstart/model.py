@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +125,7 @@ class Model:
             _saveable({**weights, **self._own_tensors()}),
             _saveable(self._golden()),
             self.card(),
-            _tokenizer_writer(tokenizer) if tokenizer is not None else None,
+            tokenizer.save_pretrained if tokenizer is not None else None,
         )
         return destination
 
@@ -143,7 +143,9 @@ class Model:
             f"- Trained on: {self.record.get('n', {}).get('train', 'an unknown number of')} examples",
         ]
         for name, measure in self.record.get("metrics", {}).items():
-            lines.append(f"- {name}: {measure['value']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}], n={measure['n']}")
+            lines.append(
+                f"- {name}: {measure['value']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}], n={measure['n']}"
+            )
         return "\n".join([*lines, "", "Intervals are 95 %, on examples no choice was made on.", ""])
 
     def with_record(self, **fields: Any) -> Model:
@@ -176,7 +178,9 @@ class Model:
         import torch
 
         examples = self.backbone.prepare.examples()
-        inputs = {f"input.{place}": torch.from_numpy(_as_array(example).copy()) for place, example in enumerate(examples)}
+        inputs = {
+            f"input.{place}": torch.from_numpy(_as_array(example).copy()) for place, example in enumerate(examples)
+        }
         return {**inputs, "outputs": torch.from_numpy(self.outputs(examples).astype(np.float32))}
 
 
@@ -211,7 +215,9 @@ def load(path: str | Path) -> Model:
 
 def fingerprints(contents: Sequence[str]) -> np.ndarray:
     """Return the first eight bytes (n,) of content hashes: enough to tell a training example, nothing to read it by."""
-    return np.array([int.from_bytes(bytes.fromhex(digest)[:HASH_BYTES], "big", signed=True) for digest in contents], np.int64)
+    return np.array(
+        [int.from_bytes(bytes.fromhex(digest)[:HASH_BYTES], "big", signed=True) for digest in contents], np.int64
+    )
 
 
 def _check_golden(model: Model, saved: artifact.Artifact) -> None:
@@ -240,10 +246,6 @@ def _as_array(example: Any) -> np.ndarray:
 def _saveable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors as safetensors takes them: on the CPU, contiguous, and none sharing memory with another."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-
-
-def _tokenizer_writer(tokenizer: Any) -> Callable[[Path], object]:
-    return lambda folder: tokenizer.save_pretrained(folder)
 
 
 def _listed(labels: tuple[str, ...]) -> str:

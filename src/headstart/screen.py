@@ -104,7 +104,9 @@ def show_predictions(predictions: Sequence[Prediction]) -> None:
     """Print one line an input: what it is called, a tab, and the answer."""
     for prediction in predictions:
         if prediction.error is not None:
-            TALK.print(Text(f"{prediction.input}: ", style="bold") + Text(prediction.error, style="red"), soft_wrap=True)
+            TALK.print(
+                Text(f"{prediction.input}: ", style="bold") + Text(prediction.error, style="red"), soft_wrap=True
+            )
             continue
         OUT.print(Text(f"{_short(prediction.input)}\t{_answer(prediction.answer)}"), soft_wrap=True)
 
@@ -161,7 +163,9 @@ def _class_table(evaluation: Evaluation) -> Table:
     for row in rows[:CLASSES_SHOWN]:
         f1 = "–" if row["f1"] is None else f"{100 * row['f1']:.1f}"
         label = Text(row["label"])
-        table.add_row(label, str(row["n"]), _share(row["recall"]), _share(row["precision"]), f1, _mistaken(evaluation, row))
+        table.add_row(
+            label, str(row["n"]), _share(row["recall"]), _share(row["precision"]), f1, _mistaken(evaluation, row)
+        )
     return table
 
 

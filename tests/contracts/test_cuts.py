@@ -62,7 +62,9 @@ def text_network(name: str) -> tuple[nn.Module, dict[str, Tensor]]:
     torch.manual_seed(0)
     pooling = "last" if name in ("llama", "qwen2", "gpt2") else "mean"
     settings = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, **TRANSFORMERS[name]}
-    return language.build_trunk({"model_type": name, **settings}, pooling, normalize=False), padded([[5, 6, 7], [8] * 9])
+    return language.build_trunk({"model_type": name, **settings}, pooling, normalize=False), padded(
+        [[5, 6, 7], [8] * 9]
+    )
 
 
 def padded(rows: list[list[int]], *, left: bool = False) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""Backbones: pretrained networks as ordered stages that can be cut anywhere sound."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Card:
     """
 
     name: str
-    modality: str
+    modality: Literal["image", "text"]
     source: str
     licence: str = "not stated"
     trained_on: str = "not stated"

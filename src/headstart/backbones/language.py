@@ -53,7 +53,9 @@ class TextTrunk(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return (n, d); decoders count positions from the first real token, so padding on the left changes nothing."""
-        extra = {"position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0), "use_cache": False} if self.positions else {}
+        extra = (
+            {"position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0), "use_cache": False} if self.positions else {}
+        )
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **extra)
         pooled: Tensor = self.pool(states.last_hidden_state, attention_mask)
         return pooled
@@ -116,7 +118,8 @@ def load_folder(folder: Path) -> tuple[TextTrunk, dict[str, Any]]:
     missing = [name for name in info["missing_keys"] if "pooler" not in name and "decoder" not in name]
     if missing:
         raise BackboneError(
-            f"{len(missing)} weights are missing from {folder.name}: it would be partly random.", got=", ".join(missing[:3])
+            f"{len(missing)} weights are missing from {folder.name}: it would be partly random.",
+            got=", ".join(missing[:3]),
         )
     pooling, normalize = _pooling(folder, model.config)
     config = {**model.config.to_diff_dict(), "model_type": model.config.model_type}
@@ -126,6 +129,7 @@ def load_folder(folder: Path) -> tuple[TextTrunk, dict[str, Any]]:
         "pooling": pooling,
         "normalize": normalize,
         "max_length": _longest(folder, model.config),
+        "dimensions": int(model.config.hidden_size),
     }
     return wrap_encoder(model, pooling, normalize), architecture
 
@@ -143,7 +147,9 @@ def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:
     """
     try:
         with _quietly():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
     except (OSError, ValueError, KeyError, TypeError) as error:
         first = str(error).strip().splitlines()[0]
         raise BackboneError(f"{folder.name} holds no tokenizer that can be loaded.", got=first) from None
@@ -224,7 +230,9 @@ def _longest(folder: Path, config: Any) -> int:
     if stated:
         return int(stated)
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or LONGEST
-    offset = (config.pad_token_id or 0) + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
+    offset = (
+        (config.pad_token_id or 0) + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
+    )
     tokenizer = (_json(folder / "tokenizer_config.json") or {}).get("model_max_length") or LONGEST
     return int(min(positions - offset, tokenizer, LONGEST))
 

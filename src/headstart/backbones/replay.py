@@ -61,7 +61,7 @@ class CutPlan:
         return cls(tuple(tuple(stage) for stage in fields["stages"]), frozenset(fields["live"]))
 
 
-class _Reached(Exception):
+class _CutReached(Exception):  # noqa: N818  it ends the pass; nothing is wrong
     """The forward has come to the cut; carries the state there."""
 
     def __init__(self, state: State) -> None:
@@ -92,7 +92,7 @@ class Replay:
         if not 0 <= frozen <= self.n_stages:
             raise OptionError(
                 f"there is no cut {cut}.",
-                expected=f"a whole number from {-self.n_stages} to {self.n_stages} (stages frozen; negative: from the top)",
+                expected=f"{-self.n_stages} to {self.n_stages} stages (negative: from the top)",
                 got=str(cut),
             )
         return frozen
@@ -117,7 +117,8 @@ class Replay:
         """
         cut = self.resolve(cut)
         if cut == self.n_stages:
-            return torch.as_tensor(state)
+            whole: Tensor = state
+            return whole
         if cut == 0:
             features: Tensor = self.trunk(**batch)
             return features
@@ -146,13 +147,13 @@ def run_below(trunk: nn.Module, plan: CutPlan, cut: int, batch: Batch, shapes: d
         return hook
 
     def stop(_module: nn.Module, _args: Any, output: Any) -> None:
-        raise _Reached(output)
+        raise _CutReached(output)
 
     hooks = [] if shapes else [modules[name].register_forward_hook(note(name)) for name in names]
     hooks.append(modules[names[-1]].register_forward_hook(stop))
     try:
         trunk(**batch)
-    except _Reached as reached:
+    except _CutReached as reached:
         return reached.state
     finally:
         for hook in hooks:

@@ -118,7 +118,6 @@ def _from_catalogue(entry: Entry, channels: int) -> Backbone:
 
 def _lite(entry: Entry, path: Path, channels: int) -> Backbone:
     """Read an EfficientNet-Lite checkpoint into timm's network of the same architecture."""
-
     from timm.models import adapt_input_conv
 
     from headstart.backbones import vision
@@ -135,7 +134,8 @@ def rename_lite(weights: dict[str, Tensor], trunk: nn.Module) -> dict[str, Tenso
 
     The checkpoint numbers its blocks through; timm numbers them within a stage, and stage 0 has no expansion.
     """
-    blocks = [f"blocks.{s}.{b}" for s, stage in enumerate(trunk.get_submodule("blocks")) for b, _ in enumerate(stage)]  # type: ignore[arg-type]
+    stages = trunk.get_submodule("blocks").children()
+    blocks = [f"blocks.{s}.{b}" for s, stage in enumerate(stages) for b, _ in enumerate(stage.children())]
     tops = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     later = {
@@ -264,7 +264,7 @@ def _from_transformers(folder: Path, card: Card) -> Backbone:
             **card.as_dict(),
             "licence": _licence(folder),
             "parameters": _size(trunk),
-            "dimensions": int(trunk.encoder.config.hidden_size),
+            "dimensions": int(architecture["dimensions"]),
             "input": prepare.describe(),
             "sha256": weights_hash(trunk),
         }

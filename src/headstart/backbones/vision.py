@@ -37,7 +37,7 @@ def build_trunk(name: str, channels: int, *, pretrained: bool = False, **argumen
     except RuntimeError as error:
         if "Unknown model" not in str(error):
             raise BackboneError(f"timm cannot build {name}.", got=str(error)) from None
-        close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:3]
+        close = timm.list_models(f"*{name.split('.', maxsplit=1)[0].split('_', maxsplit=1)[0]}*")[:3]
         hint = f"did you mean timm/{close[0]}?" if close else "headstart backbones lists what is available"
         raise BackboneError(f"timm knows no network {name!r}.", hint=hint) from None
     return trunk.eval()
@@ -65,7 +65,9 @@ class ImagePreparer:
     @cached_property
     def transform(self) -> Callable[[Image.Image], Tensor]:
         """Timm's own evaluation transform for this preprocessing."""
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in self.preprocessing.items()}
+        values = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.preprocessing.items()
+        }
         return cast("Callable[[Image.Image], Tensor]", timm.data.create_transform(**values, is_training=False))
 
     @property

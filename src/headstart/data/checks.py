@@ -71,7 +71,9 @@ def _copy_findings(dataset: Dataset) -> list[Finding]:
     clashing = [(one, other) for one, other in exact if dataset.values[one] != dataset.values[other]]
     if clashing:
         names = [f"{dataset.names[one]} and {dataset.names[other]}" for one, other in clashing]
-        findings.append(Finding("conflicting_labels", f"{count(clashing, noun)} with two different labels: {some(names)}"))
+        findings.append(
+            Finding("conflicting_labels", f"{count(clashing, noun)} with two different labels: {some(names)}")
+        )
     wide = dataset.tied_too_widely
     near = _only_near(dataset)
     tied = [(one, other) for one, other in near if not wide[one] and _same_part(dataset, one, other)]
@@ -127,7 +129,9 @@ def _split_findings(dataset: Dataset) -> list[Finding]:
     unseen = _unseen_labels(dataset)
     if unseen:
         names = some(unseen)
-        findings.append(Finding("unseen_labels", f"{count(unseen, 'label')} of the test set never seen in training: {names}"))
+        findings.append(
+            Finding("unseen_labels", f"{count(unseen, 'label')} of the test set never seen in training: {names}")
+        )
     return findings
 
 

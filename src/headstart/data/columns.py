@@ -58,7 +58,9 @@ def choose_columns(frame: pd.DataFrame, inputs: Sequence[str], target: str | Non
     if modalities != {"text"} and (len(chosen) > 1 or None in modalities):
         kinds = ", ".join(f"{name}: {_modality(frame[name]) or 'neither'}" for name in chosen)
         raise DataError(
-            "these input columns cannot be used together.", expected="one column of images, or columns of texts", got=kinds
+            "these input columns cannot be used together.",
+            expected="one column of images, or columns of texts",
+            got=kinds,
         )
     if not inputs:
         notes.append(f"the input is the column {chosen[0]!r}")
@@ -95,7 +97,9 @@ def split_values(column: pd.Series) -> tuple[tuple[Split, ...], str]:
             "the given split has no train part.", expected="train, and validation or test", got=", ".join(sorted(parts))
         )
     if parts == {"train", "validation"}:
-        return tuple("test" if name == "validation" else name for name in named), "the given validation set is the test set"
+        return tuple(
+            "test" if name == "validation" else name for name in named
+        ), "the given validation set is the test set"
     return tuple(named), "the given split is kept: " + ", ".join(name for name in get_args(Split) if name in parts)
 
 
@@ -160,7 +164,9 @@ def _label_set(cell: Any, separator: str) -> tuple[str, ...]:
 def _infer_kind(cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]]:
     if any(isinstance(cell, Sequence | set | np.ndarray) and not isinstance(cell, str) for cell in cells):
         return "multilabel", (f"{name!r} holds lists: a multi-label task",)
-    numbers = [_number(cell) for cell in cells if not (isinstance(cell, str) and cell.strip().lower() in MISSING_NUMBERS)]
+    numbers = [
+        _number(cell) for cell in cells if not (isinstance(cell, str) and cell.strip().lower() in MISSING_NUMBERS)
+    ]
     if numbers and all(number is not None for number in numbers) and not any(isinstance(cell, bool) for cell in cells):
         distinct = len(set(numbers))
         whole = all(number is not None and number.is_integer() for number in numbers)
@@ -226,7 +232,9 @@ def _infer_input(frame: pd.DataFrame, target: str | None, split: str | None) -> 
         for name in texts:
             if name.lower() == known:
                 return name
-    wordy = [name for name in texts if np.mean([len(str(cell).split()) for cell in frame[name].head(200)]) >= TEXT_WORDS]
+    wordy = [
+        name for name in texts if np.mean([len(str(cell).split()) for cell in frame[name].head(200)]) >= TEXT_WORDS
+    ]
     if len(wordy) == 1 and not images:
         return wordy[0]
     if not images and not wordy:

@@ -15,9 +15,8 @@ from headstart.errors import DataError
 ImageInput: TypeAlias = Path | Image.Image | np.ndarray
 """A file, a PIL picture, or an array of shape (h, w) or (h, w, c)."""
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .ico .npy".split()
-)
+_PHOTOGRAPHS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
+SUFFIXES = frozenset(_PHOTOGRAPHS | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".npy"})
 MAX_PIXELS = 89_478_485
 """Above this many pixels a file is taken for a decompression bomb (Pillow's own warning limit)."""
 
@@ -136,7 +135,7 @@ def _to_unit(array: np.ndarray) -> np.ndarray:
     else:
         top = float(values.max(initial=0))
         scale = float(TWELVE_BIT) if 255 < top <= TWELVE_BIT else 65535.0 if top <= 65535 else top
-    return np.clip(values / scale, 0, 1)
+    return np.asarray(np.clip(values / scale, 0, 1))
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

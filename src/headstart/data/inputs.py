@@ -61,19 +61,22 @@ def gather(inputs: object, modality: Modality, columns: Sequence[str]) -> list[G
 def _one(item: object, modality: Modality, columns: Sequence[str]) -> list[Given]:
     if isinstance(item, pd.DataFrame):
         return _rows(item, None, modality, columns)
-    if isinstance(item, Image.Image | np.ndarray):
-        kind = "a picture" if modality == "image" else ""
-        return [Given(kind, item) if kind else Given("a picture", error="this model reads texts, not pictures.")]
-    if not isinstance(item, str | Path):
-        return [Given(repr(item)[:40], error=f"a {type(item).__name__} is no {modality}.")]
+    if isinstance(item, str | Path):
+        return _named(item, modality, columns)
+    if isinstance(item, Image.Image | np.ndarray) and modality == "image":
+        return [Given("a picture", item)]
+    return [Given(repr(item)[:40], error=f"a {type(item).__name__} is no {modality}.")]
+
+
+def _named(item: str | Path, modality: Modality, columns: Sequence[str]) -> list[Given]:
     path = _as_path(item)
     if path is not None and path.is_dir():
         return _folder(path, modality)
-    if path is not None and path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
+    if path is not None and path.suffix.lower() in TABLE_SUFFIXES:
         return _rows(read_table_file(path)[0], path.parent, modality, columns)
-    if modality == "image":
-        return [Given(str(item), Path(item)) if str(item).strip() else Given("(empty)", error="no file is named.")]
-    return [_text(item, path)]
+    if modality == "text":
+        return [_text(item, path)]
+    return [Given(str(item), Path(item)) if str(item).strip() else Given("(empty)", error="no file is named.")]
 
 
 def _as_path(item: str | Path) -> Path | None:
@@ -104,7 +107,9 @@ def _text(item: str | Path, path: Path | None) -> Given:
         words = str(item).strip()
         if not words:
             return Given("(empty)", error="the text is empty.")
-        looks_like_file = isinstance(item, Path) or (len(words.split()) == 1 and words.endswith((*TEXT_FILES, *TABLE_SUFFIXES)))
+        looks_like_file = isinstance(item, Path) or (
+            len(words.split()) == 1 and words.endswith((*TEXT_FILES, *TABLE_SUFFIXES))
+        )
         return Given(words, error=f"{words} does not exist.") if looks_like_file else Given(words, words)
     try:
         text = path.read_text(encoding="utf-8-sig").strip()

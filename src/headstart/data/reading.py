@@ -107,7 +107,7 @@ def _all_examples(
     frame = table.frame
     task, values, kind_notes = columns_of.read_target(list(frame[columns.target]), columns.target, kind)
     inputs, names = _inputs(table, columns)
-    inspected = _inspect(inputs, names, columns.modality, progress)
+    inspected = _inspect(inputs, columns.modality, progress)
     usable = [value is not None and not seen.fault for value, seen in zip(values, inspected, strict=True)]
     findings = _row_findings(table, columns, names, values, inspected)
     if not any(usable):
@@ -120,7 +120,7 @@ def _all_examples(
     dataset = Dataset(
         name=table.name,
         modality=columns.modality,
-        inputs=tuple(inputs),
+        inputs=tuple("" if source is None else source for source in inputs),
         names=tuple(names),
         contents=tuple(seen.content for seen in inspected),
         task=task,
@@ -141,7 +141,9 @@ def _inputs(table: Table, columns: Columns) -> tuple[list[Input | None], list[st
     """Return each row's input (None where it is empty) and what to call it."""
     frame = table.frame
     if columns.modality == "text":
-        parts = [[str(cell).strip() for cell in row if not columns_of.is_missing(cell)] for row in _rows(frame, columns)]
+        parts = [
+            [str(cell).strip() for cell in row if not columns_of.is_missing(cell)] for row in _rows(frame, columns)
+        ]
         return ["\n".join(row) or None for row in parts], [f"row {index + 1}" for index in range(len(frame))]
     cells = list(frame[columns.inputs[0]])
     names = [str(cell) if isinstance(cell, str | Path) else f"row {index + 1}" for index, cell in enumerate(cells)]
@@ -174,7 +176,7 @@ def resolve_inside(name: str | Path, root: Path | None) -> Path:
     return root / name
 
 
-def _inspect(inputs: list[Input | None], names: list[str], modality: str, progress: Progress) -> list[_Inspected]:
+def _inspect(inputs: list[Input | None], modality: str, progress: Progress) -> list[_Inspected]:
     look = _inspect_image if modality == "image" else _inspect_text
     found = []
     with ThreadPoolExecutor(READERS) as pool:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headstart.data.images import looks_like_image
 from headstart.data.dataset import Split
+from headstart.data.images import looks_like_image
 from headstart.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
@@ -209,7 +209,9 @@ def _from_list(rows: list[Any], target: object) -> Table:
         raise DataError("the list is empty.", expected="examples")
     if isinstance(target, Sequence | np.ndarray | pd.Series) and not isinstance(target, str):
         if len(target) != len(rows):
-            raise DataError("inputs and targets differ in number.", expected=f"{len(rows)} targets", got=str(len(target)))
+            raise DataError(
+                "inputs and targets differ in number.", expected=f"{len(rows)} targets", got=str(len(target))
+            )
         return Table(_frame({"input": rows, LABEL: list(target)}), "list")
     if all(isinstance(row, Mapping) for row in rows):
         return Table(pd.DataFrame(rows), "list")
