@@ -124,6 +124,7 @@ def read(path: Path) -> Artifact:
     if not path.is_dir() or not (path / MANIFEST).is_file():
         raise ArtifactError(f"{path} is not a saved model.", expected="a folder with a manifest.json")
     manifest = _read_manifest(path)
+    _require_only_listed(path, manifest["files"])
     for name, digest in manifest["files"].items():
         file = path / name
         if not file.resolve().is_relative_to(path.resolve()):
@@ -137,6 +138,16 @@ def read(path: Path) -> Artifact:
                 hint="copy the folder again, or train anew",
             )
     return Artifact(path, manifest)
+
+
+def _require_only_listed(path: Path, files: dict[str, str]) -> None:
+    """Every file there must be one whose SHA-256 the manifest knows: nothing is read unchecked."""
+    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()} - {MANIFEST}
+    unknown = sorted(found - set(files))
+    if unknown:
+        raise ArtifactError(
+            f"{path.name} was changed: {unknown[0]} is not listed in its manifest.", hint=f"remove {path / unknown[0]}"
+        )
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -159,7 +170,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _write_manifest(part: Path, manifest: dict[str, Any]) -> None:
-    files = {str(file.relative_to(part)): _digest(file) for file in sorted(part.rglob("*")) if file.is_file()}
+    files = {file.relative_to(part).as_posix(): _digest(file) for file in sorted(part.rglob("*")) if file.is_file()}
     whole = {"format": FORMAT, **manifest, "files": files}
     whole = json.loads(json.dumps(whole, allow_nan=False))
     text = json.dumps({**whole, "digest": _canonical_digest(whole)}, indent=2, ensure_ascii=False)

@@ -3,8 +3,8 @@
 Every unit (what must not be separated) draws a number in [0, 1) from the hash of its content or group and the
 seed, and goes to the test side when the number is below the share asked for.
 So a unit stays where it is when others are added.
-The draw is corrected, class by class and only at the boundary, where it would leave a class's share more than
-one example and more than a tenth away from what was asked for.
+The draw is corrected, class by class and only at the boundary, where it would leave a class's held-out part more
+than one example and more than a quarter larger or smaller than what was asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-TOLERATED = 0.10
+TOLERATED = 0.25
 UNITS_FOR_TEST = 3
 FULL_RANGE = 2**64
 
@@ -85,6 +85,5 @@ def _boundary(drawn: list[float], sizes: list[int], share: float) -> int:
     wanted = max(1.0, share * held[-1])
     by_draw = int(np.searchsorted(drawn, share))
     allowed = range(1, len(drawn))
-    if by_draw in allowed and abs(held[by_draw] - wanted) <= max(1.0, TOLERATED * wanted):
-        return by_draw
-    return min(allowed, key=lambda count: (abs(held[count] - wanted), abs(count - by_draw)))
+    tolerated = max(1.0, TOLERATED * wanted)
+    return min(allowed, key=lambda count: (max(tolerated, abs(held[count] - wanted)), abs(count - by_draw)))

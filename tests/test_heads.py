@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import headstart as hs
+from headstart.errors import OptionError
+from headstart.heads import fit_head, imbalance
+from headstart.strategies.probe import Probe, fit_probe
+from headstart.tasks import Task
+
+NOISE = np.random.default_rng(0)
+FEATURES = NOISE.normal(size=(90, 6)).astype(np.float32) * [1, 5, 0.1, 1, 1, 0] + 3
+TRUTH = (FEATURES[:, 0] + FEATURES[:, 1] / 5 + NOISE.normal(size=90) > 4.2).astype(int) + (FEATURES[:, 3] > 4)
+TASK = Task("y", "classification", ("a", "b", "c"))
+
+
+def test_a_head_is_logistic_regression_on_standardised_features() -> None:
+    task = Task("y", "classification", tuple(str(label) for label in np.unique(TRUTH)))
+    head = fit_head(FEATURES, TRUTH, task, 0.5, tolerance=1e-8)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.5, tol=1e-8, max_iter=2000)).fit(FEATURES, TRUTH)
+    assert task.outputs(head.logits(FEATURES)) == pytest.approx(model.predict_proba(FEATURES), abs=1e-4)
+
+
+def test_two_classes_give_the_same_probabilities_as_scikit_learn() -> None:
+    task, truth = Task("y", "classification", ("a", "b")), (TRUTH > 0).astype(int)
+    head = fit_head(FEATURES, truth, task, 2.0, balanced=True, tolerance=1e-8)
+    rival = LogisticRegression(C=2.0, tol=1e-8, max_iter=2000, class_weight="balanced")
+    model = make_pipeline(StandardScaler(), rival).fit(FEATURES, truth)
+    assert task.outputs(head.logits(FEATURES)) == pytest.approx(model.predict_proba(FEATURES), abs=1e-4)
+
+
+def test_numbers_are_fitted_in_closed_form() -> None:
+    target = FEATURES @ np.arange(6) + 2
+    head = fit_head(FEATURES, target, Task("y", "regression"), 1e8)
+    assert head.logits(FEATURES)[:, 0] == pytest.approx(target, rel=1e-3)
+    scaled = (FEATURES - FEATURES.mean(0)) / np.where(FEATURES.std(0) > 1e-6, FEATURES.std(0), 1)
+    weight = np.linalg.solve(scaled.T @ scaled + 10 * np.eye(6), scaled.T @ (target - target.mean()))
+    ridge = fit_head(FEATURES, target, Task("y", "regression"), 0.1)
+    assert ridge.logits(FEATURES)[:, 0] == pytest.approx(scaled @ weight + target.mean(), rel=1e-3)
+
+
+def test_a_class_without_examples_is_never_the_answer() -> None:
+    task = Task("y", "classification", ("a", "b", "c", "d"))
+    outputs = task.outputs(fit_head(FEATURES, TRUTH, task, 1.0).logits(FEATURES))
+    assert outputs[:, 3].max() < 1e-6
+    alone = task.outputs(fit_head(FEATURES, np.ones(90, dtype=int), task, 1.0).logits(FEATURES))
+    assert (alone.argmax(1) == 1).all()
+
+
+def test_label_sets_with_a_constant_label() -> None:
+    truth = np.stack([TRUTH > 0, np.ones(90), np.zeros(90)], 1).astype(int)
+    outputs = TASK.outputs(fit_head(FEATURES, truth, Task("y", "multilabel", ("a", "b", "c")), 1.0).logits(FEATURES))
+    assert outputs.shape == (90, 3)
+    several = Task("y", "multilabel", ("a", "b", "c"))
+    outputs = several.outputs(fit_head(FEATURES, truth, several, 1.0).logits(FEATURES))
+    assert outputs[:, 1].min() > 0.99
+    assert outputs[:, 2].max() < 0.01
+
+
+def test_sparse_features_are_taken_as_they_are() -> None:
+    dense = np.abs(FEATURES)
+    task = Task("y", "classification", tuple(str(label) for label in np.unique(TRUTH)))
+    head = fit_head(csr_array(dense), TRUTH, task, 1.0, tolerance=1e-8)
+    model = LogisticRegression(C=1.0, tol=1e-8, max_iter=5000).fit(dense, TRUTH)
+    assert task.outputs(head.logits(csr_array(dense))) == pytest.approx(model.predict_proba(dense), abs=1e-2)
+
+
+def test_imbalance_is_a_ratio() -> None:
+    assert imbalance(np.array([0] * 30 + [1] * 10 + [-1] * 5)) == pytest.approx(3)
+
+
+def skewed(rare: int, n: int = 200) -> tuple[hs.Dataset, np.ndarray]:
+    labels = ["rare"] * rare + ["common"] * (n - rare)
+    data = hs.read([(f"text number {n} {n * 7919}", label) for n, label in enumerate(labels)])
+    noise = np.random.default_rng(1).normal(size=(n, 4)).astype(np.float32)
+    noise[:rare, 0] += 1.2
+    return data, noise
+
+
+def test_class_weights_are_used_where_they_help_and_that_is_said() -> None:
+    data, features = skewed(rare=60, n=600)
+    fitted = fit_probe(Probe(), features, data, None, data.task)
+    assert fitted.balanced
+    assert "classes are weighed alike" in fitted.notes[0]
+    even, features = skewed(rare=100)
+    assert not fit_probe(Probe(), features, even, None, even.task).balanced
+
+
+def test_a_validation_set_is_what_the_penalty_is_chosen_on() -> None:
+    data, features = skewed(rare=100)
+    held = np.arange(200) % 4 == 0
+    fitted = fit_probe(Probe(strengths=(1e-3, 1.0)), features, data, held, data.task)
+    assert fitted.chosen_on == "the validation set"
+    truth = data.task.encode(data.values)
+    losses = {}
+    for strength in (1e-3, 1.0):
+        head = fit_head(features[~held], truth[~held], data.task, strength, tolerance=1e-3)
+        outputs = data.task.outputs(head.logits(features[held]))
+        losses[strength] = -np.log(outputs[np.arange(50), truth[held]]).mean()
+    assert fitted.losses == pytest.approx(losses)
+    assert fitted.strength == min(losses, key=losses.__getitem__)
+
+
+@pytest.mark.parametrize("wrong", [{"strengths": (0.0,)}, {"folds": 1}, {"class_weight": "heavy"}, {"strengths": ()}])
+def test_a_wrong_probe_fails_when_it_is_made(wrong: dict[str, object]) -> None:
+    with pytest.raises(OptionError):
+        Probe(**wrong)  # type: ignore[arg-type]

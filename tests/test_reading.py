@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import headstart as hs
+from headstart.data.columns import as_label, is_missing
+from headstart.errors import DataError, OptionError
+
+from .conftest import BAD, GOOD, picture
+
+
+def codes(data: hs.Dataset) -> dict[str, str]:
+    return {finding.code: finding.text for finding in hs.check(data)}
+
+
+def test_class_folders(photos: Path) -> None:
+    data = hs.read(photos)
+    assert (len(data), data.modality, data.task.labels, data.channels) == (16, "image", ("blue", "red"), 3)
+    assert data.given is None
+    assert "labels are the folder names" in data.notes
+
+
+@pytest.mark.parametrize("other", ["val", "valid", "validation", "test"])
+def test_split_folders_and_the_one_extra_set_is_the_test_set(photos: Path, tmp_path: Path, other: str) -> None:
+    root = tmp_path / "set"
+    for part in ("train", other):
+        (root / part).mkdir(parents=True)
+    (photos / "red").rename(root / "train" / "red")
+    (photos / "blue").rename(root / "train" / "blue")
+    for colour in ("red", "blue"):
+        (root / other / colour).mkdir()
+        picture(len(colour), colour).save(root / other / colour / "new.png")
+    data = hs.read(root)
+    assert len(data.given_part("train")) == 16
+    assert len(data.given_part("test")) == 2
+    assert not len(data.given_part("validation"))
+
+
+def test_a_class_called_train_is_a_class(photos: Path) -> None:
+    (photos / "red").rename(photos / "train")
+    data = hs.read(photos)
+    assert data.task.labels == ("blue", "train")
+    assert data.given is None
+
+
+def test_metadata_beside_images(photos: Path) -> None:
+    rows = [f"{path.relative_to(photos)},{path.parent.name},p{i // 2}" for i, path in enumerate(sorted(photos.rglob("*.png")))]
+    (photos / "metadata.csv").write_text("file_name,label,patient_id\n" + "\n".join(rows), encoding="utf-8")
+    data = hs.read(photos)
+    assert len(data) == 16
+    assert "group_unused" in codes(data)
+    grouped = hs.read(photos, group="patient_id")
+    assert len(set(grouped.groups or ())) == 8
+    assert "group_unused" not in codes(grouped)
+
+
+def test_a_group_with_a_handful_of_values_draws_a_hint() -> None:
+    rows = [{"text": text, "label": "good", "sex": "FM"[i % 2]} for i, text in enumerate(GOOD)]
+    rows += [{"text": text, "label": "bad", "sex": "FM"[i % 2]} for i, text in enumerate(BAD)]
+    assert "--sensitive sex" in codes(hs.read(rows, group="sex"))["group_few_values"]
+
+
+def test_tables_of_every_kind_are_read_alike(reviews: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(reviews)
+    frame.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    frame.to_csv(tmp_path / "semicolons.csv", sep=";", index=False)
+    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbf" + reviews.read_bytes())
+    expected = hs.read(reviews)
+    sources = [tmp_path / name for name in ("t.tsv", "t.parquet", "t.jsonl", "semicolons.csv", "bom.csv")]
+    for source in [*sources, frame, frame.to_dict("records"), list(zip(frame.text, frame.label, strict=True))]:
+        data = hs.read(source)
+        assert data.inputs == expected.inputs
+        assert data.values == expected.values
+        assert data.contents == expected.contents
+
+
+def test_inputs_and_targets_as_lists_and_pictures() -> None:
+    pictures = [picture(n, colour) for n, colour in enumerate(["red", "blue"] * 3)]
+    data = hs.read([*pictures], target=["red", "blue"] * 3)
+    assert data.modality == "image"
+    arrays = hs.read([np.asarray(one) for one in pictures], target=["red", "blue"] * 3)
+    assert arrays.near == data.near
+
+
+def test_huggingface_datasets(photos: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    made = datasets.Dataset.from_dict(
+        {"text": GOOD + BAD, "label": [1] * 6 + [0] * 6},
+        features=datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}),
+    )
+    assert hs.read(made).values == ("good",) * 6 + ("bad",) * 6
+    both = hs.read(datasets.DatasetDict({"train": made, "validation": made}))
+    assert len(both.given_part("test")) == 12
+    folder = datasets.load_dataset("imagefolder", data_dir=str(photos), split="train", cache_dir=str(photos.parent / "c"))
+    assert sorted(set(hs.read(folder).values)) == ["blue", "red"]
+
+
+def test_only_empty_cells_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("text,label\none thing here,None\nother thing here,NA\nthird thing here,\nfourth thing,None\n")
+    data = hs.read(path)
+    assert data.values == ("None", "NA", "None")
+    assert "1 example without a usable 'label'" in codes(data)["missing_labels"]
+
+
+def test_what_a_target_is() -> None:
+    def kind(values: list[object], **options: str) -> str:
+        rows = [{"text": f"text number {n} {n * 7919}", "label": value} for n, value in enumerate(values)]
+        return hs.read(rows, **options).task.kind  # type: ignore[arg-type]
+
+    assert kind(["a", "b"] * 5) == "classification"
+    assert kind([0, 1] * 5) == "classification"
+    assert kind([1.0, 2.0] * 5) == "classification"
+    assert kind([n / 7 for n in range(10)]) == "regression"
+    assert kind(list(range(30))) == "regression"
+    assert kind(list(range(30)), task="classification") == "classification"
+    assert kind([["a"], ["a", "b"], []]) == "multilabel"
+    assert kind(["a|b", "b", "a", "a|b", "a|c", "c", "b|c", "a"]) == "multilabel"
+    assert kind([True, False] * 4) == "classification"
+
+
+def test_label_sets() -> None:
+    rows = [{"text": f"text {n} of {n * 7919}", "label": value} for n, value in enumerate(["a|b", "b", "a", "a | b", "", "b|a"])]
+    data = hs.read(rows, task="multilabel")
+    assert data.task.labels == ("a", "b")
+    assert data.values == (("a", "b"), ("b",), ("a",), ("a", "b"), (), ("a", "b"))
+
+
+def test_numbers_that_are_none_are_left_out() -> None:
+    rows = [{"text": f"text {n} of {n * 7919}", "y": value} for n, value in enumerate(["1.5", "inf", "NA", "2.5", "x", "3"])]
+    data = hs.read(rows, target="y", task="regression")
+    assert data.values == (1.5, 2.5, 3.0)
+    assert "3 examples without a usable 'y'" in codes(data)["missing_labels"]
+
+
+def test_several_inputs_are_joined() -> None:
+    rows = [{"title": "A", "text": "one two three", "label": "x"}, {"title": "", "text": "four five six", "label": "y"}]
+    assert hs.read(rows, input=["title", "text"]).inputs == ("A\none two three", "four five six")
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "words"),
+    [
+        ([("a fine film", "Rose"), ("a dull film", "rose "), ("so long a film", "tulip")], "label_variants", "letter case"),
+        ([("a fine film", "a"), ("a dull film", "a"), ("so long a film", "b")], "single_example", "1 class has one example"),
+        ([("a fine film", "a"), ("a fine film", "b"), ("another", "b")], "conflicting_labels", "two different labels"),
+        ([("a fine film", "a"), ("a fine film", "a"), ("another", "b")], "duplicates", "1 text repeated exactly"),
+        ([("a fine film", "a"), ("  ", "a"), ("another", "b")], "empty_texts", "1 text empty"),
+        ([("a fine film", "a"), ("fine", None), ("another", "b")], "missing_labels", "without a usable"),
+    ],
+)
+def test_what_is_wrong_is_said(rows: list[tuple[str, str]], code: str, words: str) -> None:
+    assert words in codes(hs.read(rows))[code]
+
+
+def test_a_given_split_is_reported_on_and_never_altered() -> None:
+    texts = [f"text number {n} of {n * 7919 % 104729}" for n in range(40)]
+    texts[30], texts[35] = texts[0], texts[1] + "."
+    rows = [
+        {"text": text, "label": "ab"[n % 2], "split": "train" if n < 25 else "test", "who": str(n % 30)}
+        for n, text in enumerate(texts)
+    ]
+    rows[39]["label"] = "never seen"
+    data = hs.read(rows, group="who")
+    found = codes(data)
+    assert len(data.given_part("train")) == 25
+    assert "1 example in more than one given split" in found["copies_across_splits"]
+    assert "1 near-duplicate pair across the given splits" in found["near_duplicates_across_splits"]
+    assert "10 groups in more than one given split" in found["groups_across_splits"]
+    assert "never seen" in found["unseen_labels"]
+
+
+def test_unreadable_pictures_are_named_and_the_rest_goes_on(photos: Path) -> None:
+    (photos / "red" / "broken.jpg").write_bytes(b"no picture")
+    (photos / "red" / "empty.png").touch()
+    (photos / "notes.txt").write_text("hello")
+    data = hs.read(photos)
+    assert len(data) == 16
+    found = codes(data)
+    assert "2 images cannot be read: red/broken.jpg (broken.jpg is not an image)" in found["unreadable_images"]
+    assert "notes.txt" in found["ignored_files"]
+
+
+def test_paths_that_leave_the_folder_are_refused(photos: Path) -> None:
+    for name in ("../secret.png", "/etc/passwd.png"):
+        (photos / "metadata.csv").write_text(f"file,label\nred/0.png,a\n{name},b\n")
+        with pytest.raises(DataError, match="outside its folder"):
+            hs.read(photos)
+
+
+def test_arrays_with_many_bands(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for n in range(3):
+            np.save(tmp_path / label / f"{n}.npy", np.random.default_rng(n).random((8, 8, 5)).astype(np.float32))
+    assert hs.read(tmp_path).channels == 5
+    Image.new("RGB", (8, 8)).save(tmp_path / "a" / "three.png")
+    with pytest.raises(DataError, match="differ in their number of channels"):
+        hs.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "words"),
+    [
+        ("nowhere/at/all", {}, "does not exist"),
+        ([], {}, "the list is empty"),
+        (5, {}, "not data that can be read"),
+        (None, {}, "not data that can be read"),
+        (["a", "b"], {}, "carries no labels"),
+        (["a b", "c d"], {"target": ["x"]}, "differ in number"),
+        ([("a fine film", "a"), ("another", "b")], {"task": "nonsense"}, "kind of task is unknown"),
+        ([("a fine film", "a"), ("another", "b")], {"input": "words"}, "no column 'words'"),
+        ([("a fine film", "a"), ("another", "b")], {"group": "who"}, "no column 'who'"),
+        ([{"x": 1, "label": "a"}, {"x": 2, "label": "b"}], {}, "no column holds texts"),
+        ([{"text": "a b", "x": "p", "y2": "q"}], {}, "no column is plainly the target"),
+        ([{"one": "a b c", "two": "d e f", "label": "x"}], {}, "more than one column could be the input"),
+        ([{"text": "a b", "label": "x", "split": "holdout"}], {}, "in no known split"),
+        ([{"text": "a b", "label": "x", "split": "test"}], {}, "no train part"),
+        ([("a", None), ("b", None)], {}, "none of the 2 examples"),
+    ],
+)
+def test_what_cannot_be_read_says_so(data: object, options: dict[str, str], words: str) -> None:
+    with pytest.raises((DataError, OptionError), match=words):
+        hs.read(data, **options)  # type: ignore[arg-type]
+
+
+def test_one_class_only() -> None:
+    with pytest.raises(DataError, match="only one class in 'label': nothing to learn"):
+        hs.check(hs.read([("a fine film", "a"), ("another", "a")]))
+
+
+def test_cells() -> None:
+    assert [as_label(cell) for cell in (1.0, 1, "1", True, 2.5)] == ["1", "1", "1", "True", "2.5"]
+    assert [is_missing(cell) for cell in (None, float("nan"), " ", "NA", 0, [], np.nan)] == [True, True, True, False, False, False, True]
+    assert json.loads("1") == 1
