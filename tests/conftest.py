@@ -17,7 +17,14 @@ from typer.testing import CliRunner
 import headstart as hs
 from headstart.cli import app
 
-GOOD = ["a lovely film", "what a joy", "the best play of the year", "warm and funny", "I smiled all the way", "a delight"]
+GOOD = [
+    "a lovely film",
+    "what a joy",
+    "the best play of the year",
+    "warm and funny",
+    "I smiled all the way",
+    "a delight",
+]
 BAD = ["a dreadful film", "what a bore", "the worst play of the year", "cold and dull", "I slept all the way", "a mess"]
 
 

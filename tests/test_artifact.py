@@ -21,6 +21,10 @@ from headstart import artifact
 from headstart.errors import ArtifactError, StorageError
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_what_is_saved_is_what_is_loaded(saved_text_model: Path, text_model: hs.Model) -> None:
     loaded = hs.load(saved_text_model)
     texts = ["a fine day", "something else", "x"]
@@ -44,12 +48,18 @@ def test_a_probe_at_a_lower_cut_is_saved_with_its_cut(photos: Path, tmp_path: Pa
 def test_the_folder_is_private_readable_and_without_pickles(saved_text_model: Path) -> None:
     assert stat.S_IMODE(saved_text_model.stat().st_mode) == 0o700
     names = {str(path.relative_to(saved_text_model)) for path in saved_text_model.rglob("*") if path.is_file()}
-    assert {"manifest.json", "weights.safetensors", "golden.safetensors", "README.md", "tokenizer/tokenizer.json"} <= names
+    assert {
+        "manifest.json",
+        "weights.safetensors",
+        "golden.safetensors",
+        "README.md",
+        "tokenizer/tokenizer.json",
+    } <= names
     assert not [name for name in names if name.endswith((".pkl", ".pt", ".pth", ".bin", ".joblib"))]
     manifest = json.loads((saved_text_model / "manifest.json").read_text())
     assert manifest["task"]["labels"] == ["bad", "good"]
     assert manifest["backbone"]["card"]["licence"] == "MIT"
-    assert manifest["files"].keys() == names - {"manifest.json"}
+    assert manifest["files"].keys() == names - {"manifest.json", "README.md"}
     assert "wordllama" in (saved_text_model / "README.md").read_text()
 
 
@@ -69,7 +79,9 @@ def cut_short(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [flip, cut_short, Path.unlink])
-@pytest.mark.parametrize("name", ["manifest.json", "weights.safetensors", "golden.safetensors", "tokenizer/tokenizer.json"])
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "weights.safetensors", "golden.safetensors", "tokenizer/tokenizer.json"]
+)
 def test_damage_is_one_clear_sentence(copied: Path, name: str, harm: Callable[[Path], None]) -> None:
     harm(copied / name)
     with pytest.raises(ArtifactError, match=r"damaged or was changed|is incomplete|cannot be read|not a saved model"):
@@ -119,8 +131,12 @@ def test_golden_outputs_are_compared(copied: Path) -> None:
         hs.load(copied)
 
 
-@pytest.mark.parametrize("make", [lambda path: path.write_text("mine"), lambda path: (path.mkdir(), (path / "x").touch())])
-def test_what_is_not_ours_is_left_as_it_is(text_model: hs.Model, tmp_path: Path, make: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize(
+    "make", [lambda path: path.write_text("mine"), lambda path: (path.mkdir(), (path / "x").touch())]
+)
+def test_what_is_not_ours_is_left_as_it_is(
+    text_model: hs.Model, tmp_path: Path, make: Callable[[Path], object]
+) -> None:
     make(tmp_path / "thing")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(StorageError, match="is not a model of ours"):
@@ -133,11 +149,13 @@ def test_a_model_of_ours_is_replaced_in_one_step(text_model: hs.Model, tmp_path:
     before = (first / "manifest.json").read_bytes()
     text_model.with_record(seed=7).save(first)
     assert (first / "manifest.json").read_bytes() != before
-    assert os.listdir(tmp_path) == ["m.headstart"]
+    assert names_in(tmp_path) == ["m.headstart"]
     assert hs.load(first).record["seed"] == 7
 
 
-def test_a_missing_parent_and_a_full_disk(text_model: hs.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_parent_and_a_full_disk(
+    text_model: hs.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(StorageError, match="does not exist"):
         text_model.save(tmp_path / "no" / "m.headstart")
     saved = text_model.save(tmp_path / "m.headstart")
@@ -150,7 +168,7 @@ def test_a_missing_parent_and_a_full_disk(text_model: hs.Model, tmp_path: Path, 
     with pytest.raises(StorageError, match="the disk is full"):
         text_model.save(saved)
     assert (saved / "manifest.json").read_bytes() == before
-    assert os.listdir(tmp_path) == ["m.headstart"]
+    assert names_in(tmp_path) == ["m.headstart"]
 
 
 LIMITED = """
@@ -171,7 +189,7 @@ def test_a_write_that_the_system_cuts_off_leaves_nothing(reviews: Path, tmp_path
     assert done.returncode == 2
     assert "was not saved, and what was there before is unchanged" in done.stderr
     assert "Traceback" not in done.stderr
-    assert os.listdir(out) == []
+    assert names_in(out) == []
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_model_or_none(text_model: hs.Model, tmp_path: Path) -> None:
@@ -189,4 +207,74 @@ def test_a_kill_at_any_moment_leaves_a_whole_model_or_none(text_model: hs.Model,
         if path.exists():
             assert artifact.read(path).tensors()["table"].shape == (1000, 1000)
     artifact.write(path, manifest, weights, golden, "card")
-    assert os.listdir(tmp_path) == ["m.headstart"]
+    assert names_in(tmp_path) == ["m.headstart"]
+
+
+def test_a_folder_with_a_manifest_of_its_own_or_with_files_of_the_users_is_left_alone(
+    text_model: hs.Model, tmp_path: Path
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "manifest.json").write_text('{"name": "app"}')
+    (tmp_path / "app" / "thesis.txt").write_text("years of work")
+    with pytest.raises(StorageError, match="is not a model of ours"):
+        text_model.save(tmp_path / "app")
+    saved = text_model.save(tmp_path / "m.headstart")
+    (saved / "notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match="holds a file that is not part of the model"):
+        text_model.save(saved)
+    assert (saved / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "app" / "thesis.txt").exists()
+
+
+def test_a_link_to_a_model_stays_a_link(text_model: hs.Model, tmp_path: Path) -> None:
+    saved = text_model.save(tmp_path / "m.headstart")
+    (tmp_path / "link").symlink_to(saved)
+    text_model.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert names_in(tmp_path) == ["link", "m.headstart"]
+
+
+def test_what_a_kill_between_two_renames_set_aside_is_brought_back(text_model: hs.Model, tmp_path: Path) -> None:
+    saved = text_model.save(tmp_path / "m.headstart")
+    aside = tmp_path / ".m.headstart.old-x"
+    aside.mkdir()
+    saved.rename(aside / "m.headstart")
+    assert hs.load(saved).task == text_model.task
+    assert names_in(tmp_path) == ["m.headstart"]
+
+
+def test_the_owner_may_edit_the_model_card(copied: Path) -> None:
+    (copied / "README.md").write_text("mine")
+    assert hs.load(copied).task.labels == ("bad", "good")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task": []},
+        {"task": {"target": "y", "kind": "classification", "labels": ["a", "b", "c"]}},
+        {"task": {"target": "y", "kind": "guess", "labels": ["a", "b"]}},
+        {"cut": "x"},
+        {"cut": 99},
+        {"backbone": None},
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_one_clear_sentence(copied: Path, changes: dict[str, object]) -> None:
+    rewrite(copied, **changes)
+    with pytest.raises(ArtifactError):
+        hs.load(copied)
+
+
+def test_a_card_of_a_later_version_is_read(copied: Path) -> None:
+    backbone = json.loads((copied / "manifest.json").read_text())["backbone"]
+    backbone["card"]["colour"] = "blue"
+    rewrite(copied, backbone=backbone)
+    assert hs.load(copied).backbone.name == "wordllama"
+
+
+def test_a_saved_network_may_not_name_other_files() -> None:
+    from headstart.backbones.sources import assemble
+
+    fields = {"library": "timm", "name": "resnet18", "channels": 3, "arguments": {"checkpoint_path": "x"}}
+    with pytest.raises(hs.BackboneError, match="may not name files"):
+        assemble(fields, None)

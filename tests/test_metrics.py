@@ -118,6 +118,7 @@ def test_labels_never_seen_count_as_wrong() -> None:
     found = metrics.measure(CLASSES, truth, outputs)
     assert found["accuracy"].n == 60
     assert found["log_loss"].n == 54
+    assert found["balanced_accuracy"].value <= 0.75
     assert found["accuracy"].value == pytest.approx((outputs.argmax(1) == truth).mean())
 
 
@@ -144,3 +145,45 @@ def test_per_class_counts() -> None:
         assert row["recall"]["value"] == pytest.approx(report[str(place)]["recall"])
     assert np.array(metrics.confusion(CLASSES, truth, outputs)).sum() == 60
     assert metrics.per_class(LABELS, np.eye(3, dtype=int), np.eye(3))[0]["n"] == 1
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    truth, outputs = np.repeat([0, 1], 50), np.full((100, 2), 0.5)
+    task = Task("y", "classification", ("a", "b"))
+    mixed = np.random.default_rng(0).permutation(100)
+    one, other = metrics.measure(task, truth, outputs), metrics.measure(task, truth[mixed], outputs[mixed])
+    assert {name: m.value for name, m in one.items()} == {name: m.value for name, m in other.items()}
+    assert one["calibration_error"].value == pytest.approx(0)
+
+
+def test_large_numbers_lose_no_digits() -> None:
+    noise = np.random.default_rng(0)
+    truth = noise.normal(size=50)
+    guess = truth + 0.1 * noise.normal(size=50)
+    plain, far = (
+        metrics.measure(NUMBER, truth, guess)["r2"],
+        metrics.measure(NUMBER, truth + 1.7e9, guess + 1.7e9)["r2"],
+    )
+    assert far.value == pytest.approx(plain.value, abs=1e-4)
+    assert (far.low, far.high) == pytest.approx((plain.low, plain.high), abs=1e-3)
+
+
+def test_a_single_group_tells_of_no_spread() -> None:
+    truth, outputs, _ = sample(0)
+    found = metrics.measure(CLASSES, truth, outputs, np.zeros(60))
+    assert (found["accuracy"].low, found["accuracy"].high) == (0, 1)
+    assert "log_loss" not in found
+
+
+def test_classes_are_grouped_as_the_whole_is() -> None:
+    truth = np.zeros(20, dtype=int)
+    outputs = np.tile([0.8, 0.1, 0.1], (20, 1))
+    groups = np.arange(20) // 10
+    assert metrics.per_class(CLASSES, truth, outputs, groups)[0]["recall"]["low"] == pytest.approx(wilson(2, 2)[0])
+    assert metrics.per_class(CLASSES, truth, outputs)[0]["recall"]["low"] == pytest.approx(wilson(20, 20)[0])
+
+
+def test_one_label_of_a_set_has_its_own_f1() -> None:
+    task = Task("y", "multilabel", ("a",))
+    truth, outputs = np.array([[1], [1], [0], [0]]), np.array([[0.9], [0.2], [0.1], [0.8]])
+    assert metrics.measure(task, truth, outputs)["macro_f1"].value == pytest.approx(0.5)

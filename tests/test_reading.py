@@ -50,7 +50,10 @@ def test_a_class_called_train_is_a_class(photos: Path) -> None:
 
 
 def test_metadata_beside_images(photos: Path) -> None:
-    rows = [f"{path.relative_to(photos)},{path.parent.name},p{i // 2}" for i, path in enumerate(sorted(photos.rglob("*.png")))]
+    rows = [
+        f"{path.relative_to(photos)},{path.parent.name},p{i // 2}"
+        for i, path in enumerate(sorted(photos.rglob("*.png")))
+    ]
     (photos / "metadata.csv").write_text("file_name,label,patient_id\n" + "\n".join(rows), encoding="utf-8")
     data = hs.read(photos)
     assert len(data) == 16
@@ -94,12 +97,16 @@ def test_huggingface_datasets(photos: Path) -> None:
     datasets = pytest.importorskip("datasets")
     made = datasets.Dataset.from_dict(
         {"text": GOOD + BAD, "label": [1] * 6 + [0] * 6},
-        features=datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}),
+        features=datasets.Features(
+            {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}
+        ),
     )
     assert hs.read(made).values == ("good",) * 6 + ("bad",) * 6
     both = hs.read(datasets.DatasetDict({"train": made, "validation": made}))
     assert len(both.given_part("test")) == 12
-    folder = datasets.load_dataset("imagefolder", data_dir=str(photos), split="train", cache_dir=str(photos.parent / "c"))
+    folder = datasets.load_dataset(
+        "imagefolder", data_dir=str(photos), split="train", cache_dir=str(photos.parent / "c")
+    )
     assert sorted(set(hs.read(folder).values)) == ["blue", "red"]
 
 
@@ -128,14 +135,19 @@ def test_what_a_target_is() -> None:
 
 
 def test_label_sets() -> None:
-    rows = [{"text": f"text {n} of {n * 7919}", "label": value} for n, value in enumerate(["a|b", "b", "a", "a | b", "", "b|a"])]
+    rows = [
+        {"text": f"text {n} of {n * 7919}", "label": value}
+        for n, value in enumerate(["a|b", "b", "a", "a | b", "", "b|a"])
+    ]
     data = hs.read(rows, task="multilabel")
     assert data.task.labels == ("a", "b")
     assert data.values == (("a", "b"), ("b",), ("a",), ("a", "b"), (), ("a", "b"))
 
 
 def test_numbers_that_are_none_are_left_out() -> None:
-    rows = [{"text": f"text {n} of {n * 7919}", "y": value} for n, value in enumerate(["1.5", "inf", "NA", "2.5", "x", "3"])]
+    rows = [
+        {"text": f"text {n} of {n * 7919}", "y": value} for n, value in enumerate(["1.5", "inf", "NA", "2.5", "x", "3"])
+    ]
     data = hs.read(rows, target="y", task="regression")
     assert data.values == (1.5, 2.5, 3.0)
     assert "3 examples without a usable 'y'" in codes(data)["missing_labels"]
@@ -149,8 +161,16 @@ def test_several_inputs_are_joined() -> None:
 @pytest.mark.parametrize(
     ("rows", "code", "words"),
     [
-        ([("a fine film", "Rose"), ("a dull film", "rose "), ("so long a film", "tulip")], "label_variants", "letter case"),
-        ([("a fine film", "a"), ("a dull film", "a"), ("so long a film", "b")], "single_example", "1 class has one example"),
+        (
+            [("a fine film", "Rose"), ("a dull film", "rose "), ("so long a film", "tulip")],
+            "label_variants",
+            "letter case",
+        ),
+        (
+            [("a fine film", "a"), ("a dull film", "a"), ("so long a film", "b")],
+            "single_example",
+            "1 class has one example",
+        ),
         ([("a fine film", "a"), ("a fine film", "b"), ("another", "b")], "conflicting_labels", "two different labels"),
         ([("a fine film", "a"), ("a fine film", "a"), ("another", "b")], "duplicates", "1 text repeated exactly"),
         ([("a fine film", "a"), ("  ", "a"), ("another", "b")], "empty_texts", "1 text empty"),
@@ -223,7 +243,6 @@ def test_arrays_with_many_bands(tmp_path: Path) -> None:
         ([{"text": "a b", "x": "p", "y2": "q"}], {}, "no column is plainly the target"),
         ([{"one": "a b c", "two": "d e f", "label": "x"}], {}, "more than one column could be the input"),
         ([{"text": "a b", "label": "x", "split": "holdout"}], {}, "in no known split"),
-        ([{"text": "a b", "label": "x", "split": "test"}], {}, "no train part"),
         ([("a", None), ("b", None)], {}, "none of the 2 examples"),
     ],
 )
@@ -239,5 +258,139 @@ def test_one_class_only() -> None:
 
 def test_cells() -> None:
     assert [as_label(cell) for cell in (1.0, 1, "1", True, 2.5)] == ["1", "1", "1", "True", "2.5"]
-    assert [is_missing(cell) for cell in (None, float("nan"), " ", "NA", 0, [], np.nan)] == [True, True, True, False, False, False, True]
+    assert [is_missing(cell) for cell in (None, float("nan"), " ", "NA", 0, [], np.nan)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
     assert json.loads("1") == 1
+
+
+def test_a_row_with_more_cells_than_the_header_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('text,label\n"fine, really",pos\ngreat film, and more,pos\n')
+    with pytest.raises(DataError, match=r"line 3 of t\.csv .* more cells than the header"):
+        hs.read(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("suffix", [".TSV", ".JSONL", ".PARQUET"])
+def test_suffixes_in_capitals(suffix: str, reviews: Path, tmp_path: Path) -> None:
+    frame, path = pd.read_csv(reviews), tmp_path / f"T{suffix}"
+    if suffix == ".TSV":
+        frame.to_csv(path, sep="\t", index=False)
+    elif suffix == ".JSONL":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    assert hs.read(path).inputs == hs.read(reviews).inputs
+
+
+def test_columns_named_by_numbers() -> None:
+    frame = pd.DataFrame([["a fine film", "x"], ["a dull film", "y"]])
+    assert hs.read(frame, input="0", target="1").values == ("x", "y")
+
+
+def test_unlabelled_rows_of_a_datasets_set_are_missing() -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["n", "p"])})
+    made = datasets.Dataset.from_dict({"text": ["one a", "two b", "three c"], "label": [-1, 0, 1]}, features=features)
+    assert hs.read(made).values == ("n", "p")
+
+
+def test_linked_class_folders_and_files_are_read(photos: Path, tmp_path: Path) -> None:
+    root = tmp_path / "linked"
+    (root / "own").mkdir(parents=True)
+    (root / "red").symlink_to(photos / "red", target_is_directory=True)
+    (root / "loop").symlink_to(root, target_is_directory=True)
+    (root / "own" / "one.png").symlink_to(photos / "blue" / "1.png")
+    (root / "own" / "two.png").symlink_to(photos / "blue" / "2.png")
+    (root / "own" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    data = hs.read(root)
+    assert (len(data), data.task.labels) == (10, ("own", "red"))
+    assert "gone.png does not exist" in codes(data)["unreadable_images"]
+
+
+def test_names_that_are_not_unicode_are_read(photos: Path) -> None:
+    import os
+
+    source = photos / "red" / "0.png"
+    os.rename(source, os.fsencode(photos / "red") + b"/\xff\xfe.png")
+    assert len(hs.read(photos)) == 16
+
+
+def test_images_inside_parquet_files(photos: Path, tmp_path: Path) -> None:
+    files = sorted(photos.rglob("*.png"))
+    rows = [{"image": {"bytes": path.read_bytes(), "path": None}, "label": path.parent.name} for path in files]
+    rows.append({"image": {"bytes": b"no picture", "path": None}, "label": "red"})
+    pd.DataFrame(rows).to_parquet(tmp_path / "p.parquet")
+    data = hs.read(tmp_path / "p.parquet")
+    assert len(data) == 16
+    assert "row 17 (a picture is not an image)" in codes(data)["unreadable_images"]
+    model = hs.adapt(data)
+    answers = model.predict(tmp_path / "p.parquet")
+    assert [answer.error is None for answer in answers] == [True] * 16 + [False]
+
+
+def test_marks_of_missing_numbers_are_no_classes() -> None:
+    rows = [
+        {"text": f"text {n} of {n * 7919}", "label": value} for n, value in enumerate(["0", "1", "NA", "?", "1", "0"])
+    ]
+    data = hs.read(rows)
+    assert data.task.labels == ("0", "1")
+    words = [{**row, "label": {"0": "no", "1": "yes"}.get(row["label"], "null")} for row in rows]
+    assert "null in 'label'" in codes(hs.read(words))["missing_marks"]
+
+
+def test_a_test_part_without_labels_is_none() -> None:
+    rows = [
+        {
+            "text": f"text {n} of {n * 7919}",
+            "label": "ab"[n % 2] if n < 12 else "",
+            "split": "train" if n < 12 else "test",
+        }
+        for n in range(16)
+    ]
+    data = hs.read(rows)
+    assert data.given is None
+    assert "the given split leaves only a train part with labels" in data.notes
+
+
+def test_a_table_without_a_header_is_suspected(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a fine film,pos\nanother film,pos\na third film,neg\n")
+    found = codes(hs.read(tmp_path / "t.csv"))
+    assert "lack a header" in found["header_missing"]
+
+
+def test_splits_with_a_name_before_them_and_other_folders(photos: Path) -> None:
+    for part in ("seg_train", "seg_test", "extra"):
+        (photos / part).mkdir()
+        for colour in ("red", "blue"):
+            (photos / part / colour).mkdir()
+            picture(len(part), colour).save(photos / part / colour / "p.png")
+    import shutil
+
+    for colour in ("red", "blue"):
+        shutil.rmtree(photos / colour)
+    data = hs.read(photos)
+    assert data.task.labels == ("blue", "red")
+    assert len(data.given_part("test")) == 2
+    assert "2 files passed over" in codes(data)["ignored_files"]
+
+
+def test_a_given_test_set_is_what_split_gives_and_is_never_learned_from() -> None:
+    rows = [
+        {"text": f"text {n} of {n * 7919}", "label": "ab"[n % 2], "split": ["train", "val", "test"][n % 3]}
+        for n in range(30)
+    ]
+    data = hs.read(rows)
+    train, test = data.split(test=0.5, seed=3)
+    assert (len(train), len(test)) == (20, 10)
+    model = hs.adapt(data, backbone="wordllama")
+    assert model.record["n"] == {"train": 10, "validation": 10}
+    assert model.record["chosen_on"] == "the validation set"
+    assert hs.evaluate(model, test).n == 10
+    with pytest.raises(DataError, match="no train part"):
+        hs.adapt(test, backbone="wordllama")

@@ -122,5 +122,9 @@ def test_near_hashes_are_found_as_by_brute_force(hashes: list[int], data: st.Dat
 
 
 def test_near_texts_reach_the_stated_similarity() -> None:
-    texts = ["The quick brown fox jumps over the lazy dog", "the quick brown  fox jumps over the lazy dog.", "other words"]
+    texts = [
+        "The quick brown fox jumps over the lazy dog",
+        "the quick brown  fox jumps over the lazy dog.",
+        "other words",
+    ]
     assert copies.near_texts(texts) == [(0, 1)]

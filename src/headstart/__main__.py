@@ -1,5 +1,5 @@
 """`python -m headstart` is the command line."""
 
-from headstart.cli import app
+from headstart.cli import main
 
-app(prog_name="headstart")
+main()

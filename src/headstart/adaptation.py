@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from headstart import baselines
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.catalogue import DEFAULTS
 from headstart.backbones.sources import load_backbone
 from headstart.data import Dataset
-from headstart.errors import DataError
+from headstart.errors import DataError, OptionError
 from headstart.features import extract
 from headstart.model import Model, fingerprints
 from headstart.progress import Progress, silent
@@ -31,7 +32,7 @@ def adapt(
     """Make a model from labelled examples, a backbone and a strategy.
 
     Args:
-        train: what is learned from.
+        train: what is learned from; a given test part in it never is.
         backbone: a name as `load_backbone` takes it, or a loaded backbone; the modality's default otherwise.
         strategy: `Probe()` by default.
         validation: what choices are made on; cross-validation inside `train` otherwise. It is learned from as well,
@@ -49,15 +50,11 @@ def adapt(
         >>> hs.adapt(data, backbone="wordllama", strategy=hs.Probe()).record["strategy"]
         'probe'
     """
-    strategy = strategy or Probe()
+    strategy = _checked(train, strategy)
+    train, validation = _without_test(train, validation)
     loaded = backbone if isinstance(backbone, Backbone) else load_for(train, backbone)
-    if loaded.card.modality != train.modality:
-        raise DataError(
-            f"{loaded.name} reads {loaded.card.modality}s.",
-            expected=f"a backbone for {train.modality}s",
-            got=loaded.name,
-        )
-    examples = train if validation is None else join(train, validation)
+    require_modality(loaded, train)
+    examples = train if validation is None else train.joined_with(validation)
     held = None if validation is None else np.arange(len(examples)) >= len(train)
     task = learned_task(examples)
     features = extract(loaded, examples.inputs, cut=strategy.cut, progress=progress)
@@ -72,9 +69,39 @@ def adapt(
         "chosen_on": fitted.chosen_on,
         "seed": seed,
         "n": {"train": len(train), "validation": len(validation) if validation is not None else 0},
+        "majority": baselines.majority(examples, task, 1).reshape(-1).tolist(),
         "notes": list(fitted.notes),
     }
     return Model(loaded, cut, fitted.head, task, train.columns, record, fingerprints(examples.contents))
+
+
+def _checked(train: object, strategy: object) -> Probe:
+    if not isinstance(train, Dataset):
+        raise DataError("this is not a data set.", expected="what hs.read returns", got=type(train).__name__)
+    if strategy is not None and not isinstance(strategy, Probe):
+        raise OptionError("the strategy is unknown.", expected="hs.Probe()", got=repr(strategy))
+    return strategy or Probe()
+
+
+def _without_test(train: Dataset, validation: Dataset | None) -> tuple[Dataset, Dataset | None]:
+    """Keep a given test part out of training, and make a given validation part what choices are made on."""
+    if train.given is None or set(train.given) == {"train"}:
+        return train, validation
+    given = train.given_part("validation")
+    learned = train.given_part("train")
+    if not len(learned):
+        raise DataError("the given split has no train part.", expected="train, and validation or test")
+    return learned, validation if validation is not None or not len(given) else given
+
+
+def require_modality(backbone: Backbone, data: Dataset) -> None:
+    """Raise a `DataError` unless a backbone reads what a data set holds."""
+    if backbone.card.modality != data.modality:
+        raise DataError(
+            f"{backbone.name} reads {backbone.card.modality}s.",
+            expected=f"a backbone for {data.modality}s",
+            got=backbone.name,
+        )
 
 
 def load_for(data: Dataset, name: str | None) -> Backbone:
@@ -102,18 +129,3 @@ def learned_task(examples: Dataset) -> Task:
             got=", ".join(labels) or "none",
         )
     return replace(task, labels=labels)
-
-
-def join(one: Dataset, other: Dataset) -> Dataset:
-    """Return the examples of both, the first's first; they come from one reading."""
-    return replace(
-        one,
-        inputs=one.inputs + other.inputs,
-        names=one.names + other.names,
-        contents=one.contents + other.contents,
-        values=one.values + other.values,
-        near=one.near + other.near,
-        groups=one.groups + other.groups if one.groups is not None and other.groups is not None else None,
-        sensitive={name: column + other.sensitive[name] for name, column in one.sensitive.items()},
-        given=None,
-    )

@@ -16,10 +16,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import glob
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +32,17 @@ from headstart.errors import ArtifactError, StorageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "headstart.artifact/1"
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  Windows has no such lock; leftovers there are removed by hand
+    fcntl = None  # type: ignore[assignment]
+
+FORMAT_FAMILY = "headstart.artifact/"
+FORMAT = f"{FORMAT_FAMILY}1"
+SUFFIX = ".headstart"
+TOKENIZER = "tokenizer"
+PART, OLD = ".part-", ".old-"
 MANIFEST, WEIGHTS, GOLDEN, README = "manifest.json", "weights.safetensors", "golden.safetensors", "README.md"
-PRIVATE = 0o700
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100
 
@@ -59,8 +69,13 @@ class Artifact:
 
 
 def is_artifact(path: Path) -> bool:
-    """Tell whether a folder holds, or once held, a saved model of ours."""
-    return (path / MANIFEST).is_file() or (path.suffix == ".headstart" and (path / WEIGHTS).is_file())
+    """Tell whether a folder is a saved model of ours: by its manifest, or by its suffix if that is damaged."""
+    if not path.is_dir():
+        return False
+    try:
+        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["format"]).startswith(FORMAT_FAMILY)
+    except (OSError, ValueError, KeyError, TypeError):
+        return path.suffix == SUFFIX and any((path / name).is_file() for name in (MANIFEST, WEIGHTS))
 
 
 def check_destination(path: Path) -> None:
@@ -73,11 +88,25 @@ def check_destination(path: Path) -> None:
         raise StorageError(
             f"{path} exists and is not a model of ours: it is left as it is.", hint="choose another name with --out"
         )
+    foreign = _foreign_files(path) if path.is_dir() else []
+    if foreign:
+        raise StorageError(
+            f"{path} holds a file that is not part of the model: it is left as it is.",
+            got=foreign[0],
+            hint="move it elsewhere, or choose another name with --out",
+        )
     parent = path.absolute().parent
     if not parent.is_dir():
         raise StorageError(f"the folder {parent} does not exist.", hint=f"mkdir -p {parent}")
     if not os.access(parent, os.W_OK):
         raise StorageError(f"the folder {parent} cannot be written.", hint="choose another place with --out")
+
+
+def _foreign_files(path: Path) -> list[str]:
+    """Return the files in a folder that no save of ours put there."""
+    own = {MANIFEST, WEIGHTS, GOLDEN, README}
+    found = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    return sorted(file.as_posix() for file in found if str(file) not in own and file.parts[0] != TOKENIZER)
 
 
 def write(
@@ -95,17 +124,18 @@ def write(
     """
     from safetensors.torch import save_file
 
+    path = path.resolve()
     check_destination(path)
-    _remove_leftovers(path)
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    with _storage_errors(path):
+        _settle(path)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name}{PART}", dir=path.parent))
     try:
-        with _storage_errors(path):
-            part.mkdir(mode=PRIVATE)
+        with _storage_errors(path), _held(part):
             save_file(weights, part / WEIGHTS)
             save_file(golden, part / GOLDEN)
             (part / README).write_text(readme, encoding="utf-8")
             if save_tokenizer is not None:
-                save_tokenizer(part / "tokenizer")
+                save_tokenizer(part / TOKENIZER)
             _write_manifest(part, manifest)
             _sync(part)
             _move_into_place(part, path)
@@ -119,6 +149,7 @@ def read(path: Path) -> Artifact:
     Raises:
         ArtifactError: it is missing, incomplete, changed or not ours.
     """
+    _settle(path.absolute())
     if not path.exists():
         raise ArtifactError(f"there is no model at {path}.", hint="train one: headstart fit DATA --out " + path.name)
     if not path.is_dir() or not (path / MANIFEST).is_file():
@@ -142,7 +173,7 @@ def read(path: Path) -> Artifact:
 
 def _require_only_listed(path: Path, files: dict[str, str]) -> None:
     """Every file there must be one whose SHA-256 the manifest knows: nothing is read unchecked."""
-    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()} - {MANIFEST}
+    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if _is_checked(file)} - {MANIFEST}
     unknown = sorted(found - set(files))
     if unknown:
         raise ArtifactError(
@@ -170,11 +201,16 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _write_manifest(part: Path, manifest: dict[str, Any]) -> None:
-    files = {file.relative_to(part).as_posix(): _digest(file) for file in sorted(part.rglob("*")) if file.is_file()}
+    files = {file.relative_to(part).as_posix(): _digest(file) for file in sorted(part.rglob("*")) if _is_checked(file)}
     whole = {"format": FORMAT, **manifest, "files": files}
     whole = json.loads(json.dumps(whole, allow_nan=False))
     text = json.dumps({**whole, "digest": _canonical_digest(whole)}, indent=2, ensure_ascii=False)
     (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _is_checked(file: Path) -> bool:
+    """Everything but the model card, which its owner may edit."""
+    return file.is_file() and file.name != README
 
 
 def _canonical_digest(manifest: dict[str, Any]) -> str:
@@ -232,10 +268,15 @@ def _move_into_place(part: Path, path: Path) -> None:
     if not path.exists():
         part.rename(path)
     elif not _exchange(part, path):
-        old = part.with_name(part.name + "-old")
-        path.rename(old)
+        old = Path(tempfile.mkdtemp(prefix=f".{path.name}{OLD}", dir=path.parent))
+        path.rename(old / path.name)
         part.rename(path)
         shutil.rmtree(old, ignore_errors=True)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -247,19 +288,32 @@ def _exchange(one: Path, other: Path) -> bool:
     return bool(rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove what a killed run left beside `path`; a run that is still going keeps its own."""
-    for part in path.absolute().parent.glob(f".{path.name}.part-*"):
-        number = part.name.rpartition("-")[2]
-        if number.isdigit() and int(number) != os.getpid() and not _is_running(int(number)):
+def _settle(path: Path) -> None:
+    """Put right what a killed save left: bring back a model that was set aside, remove what is unfinished."""
+    if not path.parent.is_dir():
+        return
+    for old in path.parent.glob(f".{glob.escape(path.name)}{OLD}*"):
+        if not path.exists() and (old / path.name).is_dir():
+            (old / path.name).rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    for part in path.parent.glob(f".{glob.escape(path.name)}{PART}*"):
+        with contextlib.suppress(OSError), _held(part):
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _is_running(process: int) -> bool:
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder; the system lets go of it when its holder is killed.
+
+    Raises:
+        OSError: another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from headstart import __version__
 from headstart.errors import DataError, HeadstartError, OptionError
+from headstart.wording import user_path
 
 app = typer.Typer(
     name="headstart",
@@ -25,6 +27,7 @@ app = typer.Typer(
 )
 
 WRONG = 2
+_answered: list[str] = []
 STANDARD_INPUT = "-"
 
 Data = Annotated[str, typer.Argument(help="An image folder, or a CSV, TSV, Parquet or JSON-lines table.")]
@@ -54,15 +57,18 @@ def demo(
         from headstart.job import fit as run_fit
 
         results = []
-        for shown in write_demos(Path(out)):
+        for shown in write_demos(user_path(out)):
             model = shown.data.with_suffix(".headstart")
             screen.TALK.print(f"headstart fit {shown.data} --out {model}   # {shown.words}", soft_wrap=True)
             with screen.progress_bars() as progress:
                 result = run_fit(str(shown.data), out=model, progress=progress)
-            results.append({**result.as_dict(), "schema": "headstart.fit/1"})
+            results.append(result.as_dict())
             if not as_json:
                 screen.show_result(result)
-                _next(f"headstart predict {model} {shown.try_it}", f"headstart evaluate {model} {shown.data}")
+                _next(
+                    f"headstart predict {_quoted(model)} {shown.try_it}",
+                    f"headstart evaluate {_quoted(model)} {_quoted(shown.data)}",
+                )
         answer.update({"schema": "headstart.demo/1", "results": results})
 
 
@@ -102,14 +108,14 @@ def fit(
                 strategy=Probe(cut=cut),
                 test=test,
                 seed=seed,
-                out=out or _default_out(data),
+                out=out if out is not None else _default_out(data),
                 progress=progress,
             )
         answer.update(result.as_dict())
         if not as_json:
             screen.show_result(result)
             screen.OUT.print(f"saved {result.path}")
-            _next(f"headstart predict {result.path} {_example_input(result)}")
+            _next(f"headstart predict {_quoted(result.path)} {_example_input(result)}")
 
 
 @app.command()
@@ -135,14 +141,26 @@ def evaluate(
 
         with screen.progress_bars() as progress:
             loaded = load(model)
-            wanted = target or (None if Path(data).is_dir() else loaded.task.target)
-            columns = inputs or _columns(loaded.columns, data)
-            examples = read(data, input=columns, target=wanted, group=group, task=loaded.task.kind, progress=progress)
-            has_test = examples.given is not None and "test" in examples.given
-            train, tested = (
-                (examples.given_part("train"), examples.given_part("test")) if has_test else (None, examples)
+            is_text = loaded.backbone.card.modality == "text"
+            examples = read(
+                data,
+                input=inputs or (list(loaded.columns) if is_text else None) or None,
+                target=target if target is not None else loaded.task.target,
+                group=group,
+                task=loaded.task.kind,
+                progress=progress,
             )
-            found = run_evaluate(loaded, tested, train=train, progress=progress)
+            is_given = examples.given is not None and "test" in examples.given
+            train = examples.given_part("train") if is_given else None
+            validation = examples.given_part("validation") if is_given else None
+            found = run_evaluate(
+                loaded,
+                examples.given_part("test") if is_given else examples,
+                train=train if train else None,
+                validation=validation if train and validation else None,
+                keep_seen=is_given,
+                progress=progress,
+            )
         findings = (*examples.findings, *found.findings)
         warnings = [{"code": finding.code, "text": finding.text} for finding in findings]
         answer.update(
@@ -167,9 +185,12 @@ def predict(
     """
     with _one_answer(as_json) as answer:
         from headstart import screen
+        from headstart.data.inputs import as_file_or_text
         from headstart.model import load
 
-        given = [line for item in inputs for line in (_standard_input() if item == STANDARD_INPUT else [item])]
+        given = [
+            one for item in inputs for one in (_standard_input() if item == STANDARD_INPUT else [as_file_or_text(item)])
+        ]
         with screen.progress_bars() as progress:
             predictions = load(model).predict(given, progress=progress)
         failed = [prediction for prediction in predictions if prediction.error is not None]
@@ -221,6 +242,7 @@ def _one_answer(as_json: bool) -> Iterator[dict[str, Any]]:
         from headstart.screen import show_error
 
         if as_json:
+            _answered.append("error")
             typer.echo(json.dumps({"schema": "headstart.error/1", **error.as_dict()}))
         show_error(error)
         raise typer.Exit(WRONG) from None
@@ -229,20 +251,20 @@ def _one_answer(as_json: bool) -> Iterator[dict[str, Any]]:
 
 
 def _default_out(data: str) -> str:
-    name = Path(data).resolve().name
-    stem = name if Path(data).is_dir() else Path(name).stem
-    return f"{stem}.headstart"
+    path = user_path(data).resolve()
+    return f"{path.name if path.is_dir() else path.stem}.headstart"
 
 
-def _columns(columns: tuple[str, ...], data: str) -> list[str] | None:
-    """Return the columns the model reads, for a table; folders have none."""
-    return list(columns) if columns and not Path(data).is_dir() else None
+def _quoted(path: object) -> str:
+    return shlex.quote(str(path))
 
 
 def _standard_input() -> list[str]:
-    if sys.stdin is None or sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         raise OptionError(
-            "standard input is a terminal.", expected="lines piped in", hint="cat texts.txt | headstart predict M -"
+            "nothing comes from standard input.",
+            expected="lines piped in",
+            hint="cat texts.txt | headstart predict M -",
         )
     return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
 
@@ -258,3 +280,19 @@ def _next(*commands: str) -> None:
     for command in commands:
         OUT.print(f"  {command}", soft_wrap=True)
     OUT.print()
+
+
+def main() -> None:
+    """Run the command line; a command that cannot be understood gets its JSON too, where that was asked for."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="headstart")
+    except SystemExit as end:
+        if end.code == WRONG and "--json" in sys.argv and not _answered:
+            words = "the command line cannot be understood; standard error says why."
+            typer.echo(
+                json.dumps({"schema": "headstart.error/1", **OptionError(words, hint="headstart --help").as_dict()})
+            )
+        raise

@@ -43,6 +43,8 @@ def write_demos(folder: Path) -> list[Demo]:
     Raises:
         StorageError: the folder cannot be written.
     """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "digits").is_dir():
+        raise StorageError(f"{folder} holds other things: it is left as it is.", hint="choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return [_digits(folder / "digits"), _scipy_sentences(folder / "scipy.csv")]

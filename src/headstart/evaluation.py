@@ -14,8 +14,10 @@ from headstart.model import Model, fingerprints
 from headstart.progress import Progress, silent
 from headstart.statistics import Measure
 from headstart.tasks import Task
+from headstart.wording import count, some
 
 Measures = dict[str, Measure]
+FEW_GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,13 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, data: Dataset, *, train: Dataset | None = None, keep_seen: bool = False, progress: Progress = silent
+    model: Model,
+    data: Dataset,
+    *,
+    train: Dataset | None = None,
+    validation: Dataset | None = None,
+    keep_seen: bool = False,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Measure a model on labelled examples.
 
@@ -74,6 +82,7 @@ def evaluate(
         model: what is measured.
         data: labelled examples; those the model was trained on are left out, and that is said.
         train: examples to train the classical baseline on.
+        validation: what the classical baseline is chosen on; cross-validation inside `train` otherwise.
         keep_seen: measure on training examples too: only for a given split, which is never altered.
         progress: called with (phase, done, total).
 
@@ -89,10 +98,16 @@ def evaluate(
         2
     """
     _require_same_task(model, data)
-    kept, findings = (data, ()) if keep_seen else _unseen(model, data)
+    kept, findings = _kept(model, data, keep_seen)
     outputs = model.outputs(kept.inputs, progress=progress)
     truth = model.task.encode(kept.values)
     units = np.unique(kept.groups, return_inverse=True)[1] if kept.groups is not None else None
+
+    groups = len(kept) if units is None else int(units.max()) + 1
+    if model.task.kind == "regression" and groups < 2:
+        raise DataError(
+            "a single unit cannot be measured: it has no spread.", expected="two or more examples or groups", got="1"
+        )
 
     def measured(answers: np.ndarray) -> Measures:
         return metrics.measure(model.task, truth, answers, units)
@@ -101,49 +116,77 @@ def evaluate(
         model.task,
         len(kept),
         measured(outputs),
-        {name: measured(answers) for name, answers in _rivals(model, kept, train).items()},
-        metrics.per_class(model.task, truth, outputs),
+        {name: measured(answers) for name, answers in _rivals(model, kept, train, validation).items()},
+        metrics.per_class(model.task, truth, outputs, units),
         metrics.confusion(model.task, truth, outputs),
-        (*findings, *_unknown_labels(model.task, kept)),
+        (*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(model.task, kept)),
     )
 
 
-def _rivals(model: Model, test: Dataset, train: Dataset | None) -> dict[str, np.ndarray]:
+def _rivals(model: Model, test: Dataset, train: Dataset | None, validation: Dataset | None) -> dict[str, np.ndarray]:
     if train is None:
         shares = model.record.get("majority")
-        return {baselines.MAJORITY: np.tile(np.array(shares), (len(test), 1)).squeeze()} if shares else {}
+        if not shares:
+            return {}
+        constant = np.tile(np.array(shares), (len(test), 1))
+        return {baselines.MAJORITY: constant[:, 0] if model.task.kind == "regression" else constant}
+    learned = train if validation is None else train.joined_with(validation)
+    held = None if validation is None else np.arange(len(learned)) >= len(train)
+    seed = int(model.record.get("seed", 0))
     return {
-        baselines.MAJORITY: baselines.majority(train, model.task, len(test)),
-        baselines.CLASSICAL: baselines.classical(train, test, model.task, seed=int(model.record.get("seed", 0))),
+        baselines.MAJORITY: baselines.majority(learned, model.task, len(test)),
+        baselines.CLASSICAL: baselines.classical(learned, test, model.task, held=held, seed=seed),
     }
 
 
-def _unseen(model: Model, data: Dataset) -> tuple[Dataset, tuple[Finding, ...]]:
+def _kept(model: Model, data: Dataset, keep_seen: bool) -> tuple[Dataset, tuple[Finding, ...]]:
     seen = np.isin(fingerprints(data.contents), model.seen)
+    if not seen.any():
+        return data, ()
+    text = f"{int(seen.sum()):,} of {len(data):,} examples were used to train this model"
+    if keep_seen:
+        return data, (Finding("seen_in_training", f"{text}; the given split is measured as it is"),)
     if seen.all():
         raise DataError(
             f"all {len(data)} examples were used to train this model: measuring on them would prove nothing.",
             expected="examples the model has not seen",
             hint="hold some out: headstart fit does so by itself",
         )
-    if not seen.any():
-        return data, ()
-    text = f"{int(seen.sum()):,} of {len(data):,} examples were used to train this model and are left out"
-    return data.take(~seen), (Finding("seen_in_training", text),)
+    return data.take(~seen), (Finding("seen_in_training", f"{text} and are left out"),)
+
+
+def _few_units(units: int, data: Dataset) -> tuple[Finding, ...]:
+    if data.groups is None or units >= FEW_GROUPS:
+        return ()
+    return (Finding("few_groups", f"only {count(units, 'group')} to measure on: the intervals are rough"),)
+
+
+def _untested(task: Task, data: Dataset) -> tuple[Finding, ...]:
+    if task.kind != "classification":
+        return ()
+    absent = sorted(set(task.labels) - {str(value) for value in data.values})
+    if not absent:
+        return ()
+    text = f"{count(len(absent), 'class', 'classes')} without a test example: {some(absent)}"
+    return (Finding("class_not_tested", text),)
 
 
 def _unknown_labels(task: Task, data: Dataset) -> tuple[Finding, ...]:
-    if task.kind != "classification":
+    if task.kind == "regression":
         return ()
-    unknown = [str(value) for value in data.values if value not in task.labels]
+    sets = [set(value) if isinstance(value, tuple) else {str(value)} for value in data.values]
+    unknown = [labels - set(task.labels) for labels in sets if labels - set(task.labels)]
     if not unknown:
         return ()
-    names = ", ".join(sorted(set(unknown))[:3])
-    text = f"{len(unknown):,} examples have labels the model never saw ({names}): counted as wrong"
+    names = some(sorted(set().union(*unknown)))
+    effect = "counted as wrong" if task.kind == "classification" else "those labels are left out"
+    text = f"{count(len(unknown), 'example')} with labels the model never saw ({names}): {effect}"
     return (Finding("unseen_labels", text),)
 
 
 def _require_same_task(model: Model, data: Dataset) -> None:
+    if not isinstance(data, Dataset):
+        raise DataError("this is not a data set.", expected="what hs.read returns", got=type(data).__name__)
     if data.modality != model.backbone.card.modality:
         raise DataError(f"the model reads {model.backbone.card.modality}s.", got=f"{data.modality}s")
     if data.task.kind != model.task.kind:

@@ -72,7 +72,8 @@ def fit_head(
             scaled[known], truth[known], task.n_outputs, _solver(strength, tolerance, balanced=balanced)
         )
     weight = weight / spread
-    return LinearHead(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32))
+    precision = np.float64 if task.kind == "regression" else np.float32
+    return LinearHead(weight.astype(precision), (bias - weight @ mean).astype(precision))
 
 
 def _standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -80,7 +81,7 @@ def _standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     if issparse(features):
         return features, np.zeros(features.shape[1]), np.ones(features.shape[1])
     mean, spread = features.mean(0), features.std(0)
-    spread = np.where(spread > SMALLEST_SPREAD, spread, 1)
+    spread = np.where(spread > SMALLEST_SPREAD, spread, np.float32(1))
     return (features - mean) / spread, mean, spread
 
 
@@ -120,8 +121,10 @@ def _solve(solver: LogisticRegression, scaled: np.ndarray, truth: np.ndarray) ->
 
 
 def _ridge(scaled: np.ndarray, truth: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    model = Ridge(alpha=1 / strength).fit(scaled, truth)
-    return model.coef_[None, :], np.array([float(model.intercept_)])
+    """Fit on targets of mean 0 and spread 1, so that large numbers lose no digits."""
+    centre, spread = float(truth.mean()), float(truth.std()) or 1.0
+    model = Ridge(alpha=1 / strength).fit(scaled, (truth - centre) / spread)
+    return spread * model.coef_[None, :], np.array([spread * float(model.intercept_) + centre])
 
 
 def imbalance(truth: np.ndarray) -> float:

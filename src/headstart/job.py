@@ -9,18 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from headstart import artifact, baselines
-from headstart.adaptation import adapt, join, load_for
+from headstart import artifact
+from headstart.adaptation import adapt, load_for, require_modality
 from headstart.backbones.backbone import Backbone
 from headstart.data import Dataset, Finding, check, read
-from headstart.data.reading import count, some
+from headstart.errors import DataError
 from headstart.evaluation import Evaluation, evaluate
 from headstart.model import Model
 from headstart.progress import Progress, silent
 from headstart.strategies import Probe
 from headstart.tasks import Kind
+from headstart.wording import count, some, user_path
 
 SCHEMA = "headstart.fit/1"
 TEST_SHARE = 0.2
@@ -132,27 +131,24 @@ def fit(
         {'train': 8, 'validation': 0, 'test': 2}
     """
     clock = _Clock()
-    path = Path(out).expanduser() if out is not None else None
+    path = user_path(out) if out is not None else None
     if path is not None:
-        artifact.check_destination(path)
+        artifact.check_destination(path.resolve())
     with clock.phase("read"):
         dataset = read(data, input=input, target=target, group=group, sensitive=sensitive, task=task, progress=progress)
         findings = check(dataset)
         train, validation, tested, split_notes = _three_sets(dataset, test, seed)
     with clock.phase("load"):
         loaded = backbone if isinstance(backbone, Backbone) else load_for(dataset, backbone)
+        require_modality(loaded, dataset)
         findings = (*findings, *_truncated(dataset, loaded))
     with clock.phase("adapt"):
         model = adapt(train, backbone=loaded, strategy=strategy, validation=validation, seed=seed, progress=progress)
     with clock.phase("evaluate"):
-        learned = train if validation is None else join(train, validation)
-        found = evaluate(model, tested, train=learned, keep_seen=True, progress=progress)
+        found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
     sets = {"train": train, "validation": validation, "test": tested}
     n = {name: len(part) if part is not None else 0 for name, part in sets.items()}
-    shares = baselines.majority(learned, model.task, 1)[0]
-    model = model.with_record(
-        n=n, majority=np.atleast_1d(shares).tolist(), metrics=found.as_dict()["metrics"], data=dataset.name
-    )
+    model = model.with_record(n=n, metrics=found.as_dict()["metrics"], data=dataset.name)
     if path is not None:
         with clock.phase("save"):
             model.save(path)
@@ -163,7 +159,7 @@ def fit(
         n,
         {name: len(set(part.groups)) for name, part in sets.items() if part is not None and part.groups is not None},
         (*dataset.notes, *split_notes, *model.record["notes"]),
-        (*findings, *(finding for finding in found.findings if finding.code not in {one.code for one in findings})),
+        (*findings, *_news(findings, found.findings)),
         clock.total(),
         path,
     )
@@ -171,7 +167,10 @@ def fit(
 
 def _three_sets(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset | None, Dataset, tuple[str, ...]]:
     """Return train, validation (or None) and test: the given ones, or ones of our own."""
-    if dataset.given is None or "test" not in dataset.given:
+    if dataset.given is not None and "train" not in dataset.given:
+        parts = ", ".join(sorted(set(dataset.given)))
+        raise DataError("the given split has no train part.", expected="train, and validation or test", got=parts)
+    if dataset.given is None:
         train, test = dataset.split(test=share, seed=seed)
         words = f"{len(test):,} of {len(dataset):,} examples are held out as the test set, by content and seed {seed}"
         return train, None, test, (words,)
@@ -179,12 +178,17 @@ def _three_sets(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dat
     return dataset.given_part("train"), validation if len(validation) else None, dataset.given_part("test"), ()
 
 
+def _news(told: tuple[Finding, ...], found: tuple[Finding, ...]) -> list[Finding]:
+    """Return the findings on the evaluation that those on the data do not tell already."""
+    codes = {finding.code for finding in told}
+    codes |= {"seen_in_training"} if "copies_across_splits" in codes else set()
+    return [finding for finding in found if finding.code not in codes]
+
+
 def _truncated(dataset: Dataset, backbone: Backbone) -> tuple[Finding, ...]:
     places = backbone.prepare.truncated(dataset.inputs)
     if not places:
         return ()
-    names = some([dataset.names[place] for place in places])
-    text = (
-        f"{count(places, 'text')} cut off after {backbone.prepare.describe()}, the most {backbone.name} reads: {names}"
-    )
+    names, most = some([dataset.names[place] for place in places]), backbone.prepare.describe()
+    text = f"{count(len(places), 'text')} cut off after {most}, the most {backbone.name} reads: {names}"
     return (Finding("truncated_texts", text),)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn import metrics as sk
 
-from headstart.statistics import Measure, percentile_interval, resampled_weights, resamples_for, wilson
+from headstart.statistics import FEWER_RESAMPLES, Measure, percentile_interval, resampled_weights, resamples_for, wilson
 from headstart.tasks import UNKNOWN, Task
 
 BINS = 10
@@ -40,7 +40,7 @@ class Metric:
 
 
 def measure(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None = None) -> dict[str, Measure]:
-    """Return every metric of a task with its interval.
+    """Return every metric of a task with its interval; only shares where a single unit tells of no spread.
 
     Args:
         task: what is predicted.
@@ -49,26 +49,33 @@ def measure(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarra
         units: (n,) the group of each example; None where every example stands for itself.
     """
     table = {"classification": _classification, "multilabel": _multilabel, "regression": _regression}
+    own = np.arange(len(truth)) if units is None else np.unique(units, return_inverse=True)[1]
+    weights = resampled_weights(own, resamples_for(len(truth), task.n_outputs))
     found = table[task.kind](truth, outputs)
-    return {name: _with_interval(name, metric, len(truth), units, task.n_outputs) for name, metric in found.items()}
+    measured = {name: _with_interval(name, metric, weights, own, units is None) for name, metric in found.items()}
+    return {name: one for name, one in measured.items() if one.units > 1 or name in BOUNDED}
 
 
-def per_class(task: Task, truth: np.ndarray, outputs: np.ndarray) -> list[dict[str, Any]]:
-    """Return precision, recall and F1 of each label, the first two with Wilson intervals and counts."""
+def per_class(
+    task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None = None
+) -> list[dict[str, Any]]:
+    """Return precision, recall and F1 of each label, the first two with intervals and counts; groups resampled."""
     if task.kind == "regression":
         return []
     decided = task.decide(outputs)
-    columns = range(len(task.labels))
-    is_true = np.stack([truth == c for c in columns], 1) if task.kind == "classification" else truth == 1
-    is_said = np.stack([decided == c for c in columns], 1) if task.kind == "classification" else decided == 1
     rows = []
     for place, label in enumerate(task.labels):
-        hits, true, said = (
-            int(x.sum()) for x in (is_true[:, place] & is_said[:, place], is_true[:, place], is_said[:, place])
-        )
-        f1 = 2 * hits / (true + said) if true + said else None
+        is_true = truth == place if task.kind == "classification" else truth[:, place] == 1
+        is_said = decided == place if task.kind == "classification" else decided[:, place] == 1
+        true, said, hits = int(is_true.sum()), int(is_said.sum()), int((is_true & is_said).sum())
         rows.append(
-            {"label": label, "n": true, "recall": _share(hits, true), "precision": _share(hits, said), "f1": f1}
+            {
+                "label": label,
+                "n": true,
+                "recall": _share(is_said[is_true], None if units is None else units[is_true]),
+                "precision": _share(is_true[is_said], None if units is None else units[is_said]),
+                "f1": 2 * hits / (true + said) if true + said else None,
+            }
         )
     return rows
 
@@ -83,22 +90,32 @@ def confusion(task: Task, truth: np.ndarray, outputs: np.ndarray) -> list[list[i
     return [[int(count) for count in row] for row in table]
 
 
-def _share(hits: int, n: int) -> dict[str, float | int] | None:
+def _share(right: np.ndarray, units: np.ndarray | None) -> dict[str, float | int] | None:
+    """Return the share that is right with its interval; None where there is nothing to take a share of."""
+    n = len(right)
     if n == 0:
         return None
-    return Measure(hits / n, *wilson(hits, n), n, n).as_dict()
+    own = np.arange(n) if units is None else np.unique(units, return_inverse=True)[1]
+    metric = Metric(float(right.mean()), _mean(right.astype(float)))
+    weights = resampled_weights(own, FEWER_RESAMPLES) if units is not None else np.ones((1, n))
+    return _with_interval("accuracy", metric, weights, own, units is None).as_dict()
 
 
-def _with_interval(name: str, metric: Metric, n: int, units: np.ndarray | None, classes: int) -> Measure:
-    used = np.ones(n, dtype=bool) if metric.used is None else metric.used
-    count = int(used.sum())
-    own = np.arange(count) if units is None else np.unique(units[used], return_inverse=True)[1]
-    k = len(np.unique(own))
-    if units is None and name in ("accuracy", "exact_match"):
+def _with_interval(name: str, metric: Metric, weights: np.ndarray, units: np.ndarray, alone: bool) -> Measure:
+    """Return a metric with Wilson's interval for a share of lone examples, otherwise the bootstrap's.
+
+    Where the bootstrap sees no spread (all right, all wrong), Wilson's bound for so many units stands in; a single
+    unit tells nothing.
+    """
+    used = slice(None) if metric.used is None else metric.used
+    own = units[used]
+    count, k = len(own), len(np.unique(own))
+    if alone and name in ("accuracy", "exact_match"):
         return Measure(metric.value, *wilson(round(metric.value * count), count), count, k)
-    weights = resampled_weights(own, resamples_for(count, classes))
+    if k < 2:
+        return Measure(metric.value, 0.0, 1.0, count, k)
     with np.errstate(all="ignore"):
-        samples = metric.weighted(weights)
+        samples = metric.weighted(weights[:, used])
     low, high = percentile_interval(metric.value, samples)
     if name in BOUNDED and low == high and metric.value in (0.0, 1.0):
         low, high = wilson(metric.value * k, k)
@@ -110,23 +127,28 @@ def _mean(values: np.ndarray) -> Weighted:
 
 
 def _classification(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
+    """A label never seen in training is a class of its own that is always missed; probabilities do not know it."""
     answers = outputs.argmax(1)
     known = truth != UNKNOWN
-    found = {"accuracy": Metric(float((answers == truth).mean()), _mean((answers == truth).astype(float)))}
-    if not known.any():
-        return found
-    t, p, a = truth[known], outputs[known], answers[known]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        balanced, f1 = sk.balanced_accuracy_score(t, a), sk.f1_score(t, a, average="macro", zero_division=0)
-    found["balanced_accuracy"] = Metric(float(balanced), _by_class(t, a, _recall), known)
-    found["macro_f1"] = Metric(float(f1), _by_class(t, a, _f1), known)
+        balanced = float(sk.balanced_accuracy_score(truth, answers))
+    found = {
+        "accuracy": Metric(float(sk.accuracy_score(truth, answers)), _mean((answers == truth).astype(float))),
+        "balanced_accuracy": Metric(balanced, _by_class(truth, answers, _recall)),
+        "macro_f1": Metric(
+            float(sk.f1_score(truth, answers, average="macro", zero_division=0)), _by_class(truth, answers, _f1)
+        ),
+    }
+    if not known.any():
+        return found
+    t, p = truth[known], outputs[known]
     auroc = _macro_auroc(np.eye(p.shape[1])[t], p)
     if auroc is not None:
         found["auroc"] = Metric(*auroc, known)
     losses = -np.log(np.clip(p[np.arange(len(t)), t], TINY, 1))
     found["log_loss"] = Metric(float(sk.log_loss(t, p, labels=range(p.shape[1]))), _mean(losses), known)
-    found["calibration_error"] = _calibration(a == t, p.max(1), known)
+    found["calibration_error"] = _calibration(answers[known] == t, p.max(1), known)
     return found
 
 
@@ -149,12 +171,18 @@ def _multilabel(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
     return {**found, "log_loss": Metric(float(losses.mean()), _mean(losses))}
 
 
+def _macro_f1(truth: np.ndarray, answers: np.ndarray) -> float:
+    """Mean over labels of each label's own F1 (scikit-learn would take a single column for two classes)."""
+    columns = range(truth.shape[1])
+    return float(np.mean([sk.f1_score(truth[:, c], answers[:, c], zero_division=0) for c in columns]))
+
+
 def _regression(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
-    errors = truth - outputs
+    errors, centred = truth - outputs, truth - truth.mean()
 
     def r2(weights: np.ndarray) -> np.ndarray:
-        mean = (weights @ truth) / weights.sum(1)
-        spread = weights @ truth**2 - weights.sum(1) * mean**2
+        mean = (weights @ centred) / weights.sum(1)
+        spread = weights @ centred**2 - weights.sum(1) * mean**2
         return np.asarray(1 - (weights @ errors**2) / spread)
 
     found = {
@@ -179,12 +207,17 @@ def _by_class(truth: np.ndarray, answers: np.ndarray, score: Callable[..., np.nd
 
 def _recall(hits: np.ndarray, true: np.ndarray, _said: np.ndarray) -> np.ndarray:
     """Mean recall over the classes that stand in the sample."""
-    return np.asarray(np.nanmean(np.where(true > 0, hits / true, np.nan), axis=1))
+    return _mean_where(true > 0, hits / true)
 
 
 def _f1(hits: np.ndarray, true: np.ndarray, said: np.ndarray) -> np.ndarray:
     """Mean F1 over the classes that stand in the sample or were answered."""
-    return np.asarray(np.nanmean(np.where(true + said > 0, 2 * hits / (true + said), np.nan), axis=1))
+    return _mean_where(true + said > 0, 2 * hits / (true + said))
+
+
+def _mean_where(there: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the mean (r,) over the columns that are there, NaN where none is."""
+    return np.asarray(np.where(there, values, 0).sum(1) / there.sum(1))
 
 
 def _label_f1(truth: np.ndarray, answers: np.ndarray, *, pooled: bool = False) -> Weighted:
@@ -207,8 +240,8 @@ def _macro_auroc(truth: np.ndarray, outputs: np.ndarray) -> tuple[float, Weighte
     value = float(np.mean([sk.roc_auc_score(truth[:, c], outputs[:, c]) for c in columns]))
 
     def weighted(weights: np.ndarray) -> np.ndarray:
-        each = np.stack([_auroc(weights, truth[:, c] == 1, outputs[:, c]) for c in columns])
-        return np.asarray(np.nanmean(each, axis=0))
+        each = np.stack([_auroc(weights, truth[:, c] == 1, outputs[:, c]) for c in columns], axis=1)
+        return _mean_where(np.isfinite(each), each)
 
     return value, weighted
 
@@ -224,9 +257,9 @@ def _auroc(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.
 
 
 def _calibration(hits: np.ndarray, confidence: np.ndarray, used: np.ndarray) -> Metric:
-    """Expected calibration error over ten bins of equal count (Nguyen and O'Connor 2015)."""
-    ranks = rankdata(confidence, method="ordinal") - 1
-    bins = np.eye(BINS, dtype=np.float32)[(ranks * BINS // len(ranks)).astype(int)]
+    """Expected calibration error over ten bins of equal count (Nguyen and O'Connor 2015); ties share a bin."""
+    ranks = rankdata(confidence, method="average") - 0.5
+    bins = np.eye(BINS, dtype=np.float32)[(ranks * BINS / len(ranks)).astype(int)]
     gap = (hits - confidence).astype(np.float32)[:, None] * bins
 
     def weighted(weights: np.ndarray) -> np.ndarray:

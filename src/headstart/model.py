@@ -11,11 +11,12 @@ import numpy as np
 
 from headstart import __version__, artifact
 from headstart.data.inputs import Given, gather
-from headstart.errors import ArtifactError, DataError
+from headstart.errors import ArtifactError, HeadstartError
 from headstart.features import extract
 from headstart.heads import LinearHead
 from headstart.progress import Progress, silent
 from headstart.tasks import Task
+from headstart.wording import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +117,7 @@ class Model:
         Raises:
             StorageError: the disk is full, or something else is at `path`.
         """
-        destination = Path(path).expanduser()
+        destination = user_path(path)
         weights = {f"backbone.{name}": tensor for name, tensor in self.backbone.trunk.state_dict().items()}
         tokenizer = getattr(self.backbone.prepare, "tokenizer", None)
         artifact.write(
@@ -197,20 +198,38 @@ def load(path: str | Path) -> Model:
         >>> hs.load(hs.adapt(data, backbone="wordllama").save(place)).task.labels
         ('no', 'yes')
     """
+    saved = artifact.read(user_path(path))
+    try:
+        model = _rebuilt(saved)
+        difference = _difference_from_golden(model, saved)
+    except ArtifactError:
+        raise
+    except (HeadstartError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+        words = error.problem if isinstance(error, HeadstartError) else f"{type(error).__name__}: {error}"
+        raise ArtifactError(
+            f"{saved.folder.name} cannot be put together again.", got=words.splitlines()[0], hint="train anew"
+        ) from None
+    if not difference <= GOLDEN_TOLERANCE:
+        raise ArtifactError(
+            f"{saved.folder.name} does not answer as it did when it was saved.",
+            expected=f"its golden outputs within {GOLDEN_TOLERANCE}",
+            got=f"a difference of {difference:.2g}",
+            hint="install the versions in its manifest, or train anew",
+        )
+    return model
+
+
+def _rebuilt(saved: artifact.Artifact) -> Model:
     from headstart.backbones.sources import from_artifact
 
-    saved = artifact.read(Path(path).expanduser())
     manifest, tensors = saved.manifest, saved.tensors()
-    try:
-        fields = manifest["task"]
-        task = Task(fields["target"], fields["kind"], tuple(fields["labels"]))
-        head = LinearHead(tensors["head.weight"].numpy(), tensors["head.bias"].numpy())
-        columns, record, seen = tuple(manifest["columns"]), manifest["record"], tensors["seen"].numpy()
-        model = Model(from_artifact(saved), manifest["cut"], head, task, columns, record, seen)
-    except KeyError as error:
-        raise ArtifactError(f"{saved.folder.name} lacks {error}.", hint="train anew") from None
-    _check_golden(model, saved)
-    return model
+    fields = manifest["task"]
+    task = Task(fields["target"], fields["kind"], tuple(fields["labels"]))
+    head = LinearHead(tensors["head.weight"].numpy(), tensors["head.bias"].numpy())
+    if head.bias.shape != (task.n_outputs,):
+        raise ArtifactError(f"{saved.folder.name} has {task.n_outputs} answers and a head for {len(head.bias)}.")
+    columns, seen = tuple(manifest["columns"]), tensors["seen"].numpy()
+    return Model(from_artifact(saved), manifest["cut"], head, task, columns, manifest["record"], seen)
 
 
 def fingerprints(contents: Sequence[str]) -> np.ndarray:
@@ -220,23 +239,14 @@ def fingerprints(contents: Sequence[str]) -> np.ndarray:
     )
 
 
-def _check_golden(model: Model, saved: artifact.Artifact) -> None:
+def _difference_from_golden(model: Model, saved: artifact.Artifact) -> float:
+    """Return how far today's outputs on the synthetic inputs lie from the saved ones, beside the largest of these."""
     golden = saved.golden()
     expected = golden.pop("outputs").numpy()
     stored = [golden[name].numpy() for name in sorted(golden)]
     is_text = model.backbone.card.modality == "text"
-    try:
-        outputs = model.outputs([array.tobytes().decode() for array in stored] if is_text else stored)
-    except DataError as error:
-        raise ArtifactError(f"{saved.folder.name} cannot be run.", got=error.problem) from None
-    difference = float(np.abs(outputs - expected).max() / max(1.0, float(np.abs(expected).max())))
-    if not difference <= GOLDEN_TOLERANCE:
-        raise ArtifactError(
-            f"{saved.folder.name} does not answer as it did when it was saved.",
-            expected=f"its golden outputs within {GOLDEN_TOLERANCE}",
-            got=f"a difference of {difference:.2g}",
-            hint="install the versions in its manifest, or train anew",
-        )
+    outputs = model.outputs([array.tobytes().decode() for array in stored] if is_text else stored)
+    return float(np.abs(outputs - expected).max() / max(1.0, float(np.abs(expected).max())))
 
 
 def _as_array(example: Any) -> np.ndarray:

@@ -23,8 +23,8 @@ from headstart.model import Prediction
 from headstart.progress import Progress
 from headstart.statistics import Measure
 
-OUT = Console(highlight=False)
-TALK = Console(stderr=True, highlight=False)
+OUT = Console(highlight=False, markup=False, emoji=False)
+TALK = Console(stderr=True, highlight=False, markup=False, emoji=False)
 CLASSES_SHOWN = 12
 TITLES = {
     "accuracy": "accuracy",
@@ -70,7 +70,8 @@ def show_result(result: Result) -> None:
         sets += " (groups: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
     OUT.print()
     OUT.print(Text(result.data, style="bold") + Text(f": {model.task.kind} of {model.task.target!r}, {sets}"))
-    OUT.print(f"backbone {model.backbone.name}, all stages frozen; a linear head on its features")
+    place = "all stages frozen" if model.cut is None else f"read after stage {model.cut} of {model.backbone.n_stages}"
+    OUT.print(f"backbone {model.backbone.name}, {place}; a linear head on its features")
     _show_notes(result.notes)
     show_findings(result.warnings)
     show_evaluation(result.evaluation)
@@ -108,7 +109,7 @@ def show_predictions(predictions: Sequence[Prediction]) -> None:
                 Text(f"{prediction.input}: ", style="bold") + Text(prediction.error, style="red"), soft_wrap=True
             )
             continue
-        OUT.print(Text(f"{_short(prediction.input)}\t{_answer(prediction.answer)}"), soft_wrap=True)
+        print(f"{_short(prediction.input)}\t{_answer(prediction.answer)}")
 
 
 def show_backbones(listed: Sequence[Listed]) -> None:
@@ -122,7 +123,7 @@ def show_backbones(listed: Sequence[Listed]) -> None:
         name = Text(card.name, style="bold" if one.default else "")
         size = f"{card.parameters / 1e6:.1f} M"
         here = "yes" if one.installed else "no"
-        table.add_row(name, card.modality + "s", size, card.licence, here, card.trained_on)
+        table.add_row(name, card.modality + "s", size, Text(card.licence), here, Text(card.trained_on))
     OUT.print(table)
     defaults = " and ".join(f"{one.card.name} for {one.card.modality}s" for one in listed if one.default)
     OUT.print(f"default: {defaults}; size in parameters")

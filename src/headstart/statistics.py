@@ -11,8 +11,8 @@ from scipy.stats import norm
 LEVEL = 0.95
 RESAMPLES = 1000
 FEWER_RESAMPLES = 200
-CELLS = 20_000_000
-"""Above this many resampled cells (resamples × examples × classes ÷ 100) fewer resamples are drawn."""
+LARGE = 1_000_000
+"""From this many examples × classes on, fewer resamples are drawn."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,11 @@ def resampled_weights(units: np.ndarray, resamples: int, seed: int = 0) -> np.nd
     """
     _, place = np.unique(units, return_inverse=True)
     k = int(place.max()) + 1
-    counts = np.random.default_rng(seed).multinomial(k, np.full(k, 1 / k), size=resamples)
-    return np.asarray(counts[:, place], dtype=np.float32)
+    dice = np.random.default_rng(seed)
+    weights = np.empty((resamples, len(units)), dtype=np.float32)
+    for row in weights:
+        row[:] = np.bincount(dice.integers(0, k, k), minlength=k)[place]
+    return weights
 
 
 def percentile_interval(value: float, resampled: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
@@ -80,4 +83,4 @@ def percentile_interval(value: float, resampled: np.ndarray, level: float = LEVE
 
 def resamples_for(n: int, classes: int) -> int:
     """Return how many bootstrap samples a set of this size gets."""
-    return RESAMPLES if RESAMPLES * n * classes / 100 <= CELLS else FEWER_RESAMPLES
+    return RESAMPLES if n * classes < LARGE else FEWER_RESAMPLES

@@ -232,7 +232,7 @@ def test_a_folder_whose_weights_are_not_whole_is_refused(tmp_path: Path) -> None
     weights = load_file(tmp_path / "bert" / "model.safetensors")
     weights.pop("encoder.layer.1.output.dense.weight")
     save_file(weights, tmp_path / "bert" / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BackboneError, match="1 weights are missing"):
+    with pytest.raises(BackboneError, match="1 weight missing"):
         hs.load_backbone(str(tmp_path / "bert"))
 
 

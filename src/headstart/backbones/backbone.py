@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from headstart.backbones.card import Card
 from headstart.backbones.replay import Batch, CutPlan, Replay, State
+from headstart.errors import BackboneError, OptionError
 
 
 class Preparer(Protocol):
@@ -32,8 +34,8 @@ class Preparer(Protocol):
     def examples(self) -> list[Any]:
         """Return two unlike synthetic inputs, to plan cuts with and to check a saved model by."""
 
-    def average(self, state: Tensor, trunk: nn.Module, batch: Batch) -> Tensor:
-        """Average one tensor of a state over its places: to (n, channels)."""
+    def read(self, state: Sequence[Tensor], trunk: nn.Module, batch: Batch) -> Tensor | None:
+        """Reduce the floating-point tensors of a state to features (n, d); None where they hold none."""
 
     def describe(self) -> str:
         """Say what goes in, in words."""
@@ -64,6 +66,7 @@ class Backbone:
     trunk: nn.Module
     prepare: Preparer
     known_plan: CutPlan | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def name(self) -> str:
@@ -90,7 +93,8 @@ class Backbone:
         Raises:
             OptionError: there is no such cut.
         """
-        return self.replay.below(batch, cut)
+        with self._lock:
+            return self.replay.below(batch, cut)
 
     def above(self, batch: Batch, state: State, cut: int) -> Tensor:
         """Run the stages above a cut from a state and return the features (n, d).
@@ -98,23 +102,41 @@ class Backbone:
         Raises:
             OptionError: there is no such cut.
         """
-        return self.replay.above(batch, state, cut)
+        with self._lock:
+            return self.replay.above(batch, state, cut)
 
     def whole(self, batch: Batch) -> Tensor:
         """Run the network from input to features (n, d)."""
-        features: Tensor = self.trunk(**batch)
+        with self._lock:
+            features: Tensor = self.trunk(**batch)
         return features
 
     def read_at(self, batch: Batch, cut: int | None = None) -> Tensor:
         """Return the features (n, d) that a probe reads at a cut: the state there, averaged over its places.
 
         Without a cut, or at the top, these are the network's own pooled features.
+
+        Raises:
+            OptionError: there is no such cut, or nothing below it.
+            BackboneError: the state at the cut cannot be read as features.
         """
-        if cut is None or self.replay.resolve(cut) == self.n_stages:
+        if cut is None:
             return self.whole(batch)
+        frozen = self.replay.resolve(cut)
+        if frozen == self.n_stages:
+            return self.whole(batch)
+        if frozen == 0:
+            raise OptionError(
+                "nothing lies below cut 0 to be read.", expected=f"a cut from 1 to {self.n_stages}", got=str(cut)
+            )
         tensors = [leaf for leaf in tree_leaves(self.below(batch, cut)) if torch.is_tensor(leaf)]
-        pooled = [self.prepare.average(leaf, self.trunk, batch) for leaf in tensors if leaf.is_floating_point()]
-        return torch.cat(pooled or [self.whole(batch)], dim=1)
+        features = self.prepare.read([one for one in tensors if one.is_floating_point()], self.trunk, batch)
+        if features is None:
+            raise BackboneError(
+                f"nothing can be read at cut {cut} of {self.name}: its state there has no places to average over.",
+                hint="choose another --cut, or leave it out to read at the top",
+            )
+        return features
 
     def example_batch(self) -> Batch:
         """Return a batch of two unlike synthetic examples on the network's device."""

@@ -42,5 +42,6 @@ class Card:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Card:
-        """Return the card that `as_dict` wrote."""
-        return cls(**{**fields, "lineage": tuple(fields.get("lineage", ()))})
+        """Return the card that `as_dict` wrote; fields that a later version added are passed over."""
+        known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
+        return cls(**{**known, "lineage": tuple(fields.get("lineage", ()))})

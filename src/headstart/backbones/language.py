@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from transformers.models.auto import modeling_auto
 
 from headstart.errors import BackboneError
+from headstart.wording import count
 
 Pooling: TypeAlias = Literal["mean", "cls", "last"]
 LONGEST = 512
@@ -115,10 +117,11 @@ def load_folder(folder: Path) -> tuple[TextTrunk, dict[str, Any]]:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
         raise BackboneError(f"{folder.name} holds no model that transformers can load.", got=first) from None
-    missing = [name for name in info["missing_keys"] if "pooler" not in name and "decoder" not in name]
+    unused = ("pooler.", "decoder.") if getattr(model.config, "is_encoder_decoder", False) else ("pooler.",)
+    missing = [name for name in info["missing_keys"] if not name.startswith(unused)]
     if missing:
         raise BackboneError(
-            f"{len(missing)} weights are missing from {folder.name}: it would be partly random.",
+            f"{count(len(missing), 'weight')} missing from {folder.name}: it would be partly random.",
             got=", ".join(missing[:3]),
         )
     pooling, normalize = _pooling(folder, model.config)
@@ -129,7 +132,8 @@ def load_folder(folder: Path) -> tuple[TextTrunk, dict[str, Any]]:
         "pooling": pooling,
         "normalize": normalize,
         "max_length": _longest(folder, model.config),
-        "dimensions": int(model.config.hidden_size),
+        "prompt": _prompt(folder),
+        "dimensions": _width(model),
     }
     return wrap_encoder(model, pooling, normalize), architecture
 
@@ -168,11 +172,14 @@ class TextPreparer:
         tokenizer: the checkpoint's own.
         max_length: tokens read of a text, special ones included; the rest is cut off at the end.
         special: whether the checkpoint's special tokens are added.
+        prompt: what the checkpoint puts before every text.
     """
 
     tokenizer: Any
     max_length: int
     special: bool = True
+    prompt: str = ""
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def __call__(self, inputs: Sequence[str]) -> dict[str, Tensor]:
         """Return {"input_ids": (n, l), "attention_mask": (n, l)}, padded on the right."""
@@ -180,9 +187,11 @@ class TextPreparer:
 
     def encode(self, inputs: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, at most `max_length` of them and at least one."""
-        ids = self.tokenizer(
-            list(inputs), truncation=True, max_length=self.max_length, add_special_tokens=self.special, padding=False
-        )["input_ids"]
+        texts = [self.prompt + text for text in inputs]
+        with self._lock:  # the tokenizer keeps how it truncates as state
+            ids = self.tokenizer(
+                texts, truncation=True, max_length=self.max_length, add_special_tokens=self.special, padding=False
+            )["input_ids"]
         return [row or [self.tokenizer.pad_token_id or 0] for row in ids]
 
     def pad(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
@@ -195,19 +204,20 @@ class TextPreparer:
 
     def truncated(self, inputs: Sequence[str]) -> list[int]:
         """Return the places of the texts that are longer than `max_length` tokens."""
-        lengths = self.tokenizer(list(inputs), truncation=False, add_special_tokens=self.special, verbose=False)
+        texts = [self.prompt + text for text in inputs]
+        with self._lock:
+            lengths = self.tokenizer(texts, truncation=False, add_special_tokens=self.special, verbose=False)
         return [place for place, ids in enumerate(lengths["input_ids"]) if len(ids) > self.max_length]
 
     def examples(self) -> list[str]:
         """Return synthetic texts of unlike lengths, to plan cuts with and to check a saved model by."""
         return ["One short line.", "A longer line of words, of 2 clauses, that ends later than the first one does."]
 
-    def average(self, state: Tensor, trunk: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Reduce token states (n, l, d) to (n, d) as the checkpoint itself pools."""
-        if state.ndim != 3:
-            return state.flatten(1)
-        pooled: Tensor = trunk.get_submodule("pool")(state, batch["attention_mask"])
-        return pooled
+    def read(self, state: Sequence[Tensor], trunk: nn.Module, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Pool the first token states (n, l, d) of a state as the checkpoint itself pools."""
+        mask = batch["attention_mask"]
+        hidden = next((one for one in state if one.ndim == 3 and one.shape[:2] == mask.shape), None)
+        return None if hidden is None else cast(Tensor, trunk.get_submodule("pool")(hidden, mask))
 
     def describe(self) -> str:
         """Say what goes in, in words."""
@@ -215,14 +225,51 @@ class TextPreparer:
 
 
 def _pooling(folder: Path, config: Any) -> tuple[Pooling, bool]:
-    modules = _json(folder / "modules.json") or []
-    normalize = any(str(module.get("type", "")).endswith("Normalize") for module in modules)
-    settings = _json(folder / "1_Pooling" / "config.json") or {}
-    if settings.get("pooling_mode_cls_token") or settings.get("pooling_mode") == "cls":
-        return "cls", normalize
-    if settings.get("pooling_mode_lasttoken") or settings.get("pooling_mode") == "lasttoken":
-        return "last", normalize
-    return ("last" if not settings and is_decoder_only(config) else "mean"), normalize
+    """Read from sentence-transformers' modules how token states become one vector.
+
+    Raises:
+        BackboneError: a module is none that this can do exactly.
+    """
+    pooling: Pooling = "last" if is_decoder_only(config) else "mean"
+    normalize = False
+    for module in _json(folder / "modules.json") or []:
+        kind = str(module.get("type", "")).rpartition(".")[2]
+        if kind == "Pooling":
+            pooling = _pooling_mode(folder, _json(folder / str(module.get("path")) / "config.json") or {})
+        elif kind == "Normalize":
+            normalize = True
+        elif kind != "Transformer":
+            raise BackboneError(f"{folder.name} ends in a module that cannot be followed: {kind}.")
+    return pooling, normalize
+
+
+def _pooling_mode(folder: Path, settings: dict[str, Any]) -> Pooling:
+    """Return the one way of pooling that the settings name, in their older or newer form."""
+    older = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
+    newer = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
+    switched = [name for name, value in settings.items() if name.startswith("pooling_mode_") and value is True]
+    named = settings.get("pooling_mode")
+    modes = [newer.get(str(named), "")] if named else [older.get(name, "") for name in switched]
+    if len(modes) != 1 or not modes[0]:
+        raise BackboneError(
+            f"{folder.name} pools in a way that cannot be followed.",
+            expected="mean, cls or lasttoken",
+            got=str(named or ", ".join(switched)),
+        )
+    return cast(Pooling, modes[0])
+
+
+def _prompt(folder: Path) -> str:
+    """Return what sentence-transformers puts before every text by default."""
+    settings = _json(folder / "config_sentence_transformers.json") or {}
+    return str((settings.get("prompts") or {}).get(settings.get("default_prompt_name")) or "")
+
+
+def _width(model: nn.Module) -> int:
+    width = getattr(model.config, "hidden_size", None)
+    if not isinstance(width, int):
+        raise BackboneError(f"a model of type {model.config.model_type} is no encoder of texts.")  # type: ignore[union-attr]
+    return width
 
 
 def _longest(folder: Path, config: Any) -> int:
@@ -230,6 +277,7 @@ def _longest(folder: Path, config: Any) -> int:
     if stated:
         return int(stated)
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or LONGEST
+    positions = positions if positions > 0 else LONGEST
     offset = (
         (config.pad_token_id or 0) + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet") else 0
     )

@@ -10,6 +10,8 @@ from typing import Any
 from headstart import artifact
 from headstart.backbones.card import Card
 from headstart.backbones.catalogue import CATALOGUE, DEFAULTS, is_installed
+from headstart.errors import OptionError
+from headstart.wording import user_path
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,12 @@ def list_backbones(folder: str | Path | None = None) -> list[Listed]:
         ['efficientnet_lite0', 'minilm_l6']
     """
     own = [Listed(entry.card, is_installed(entry), name in DEFAULTS.values()) for name, entry in CATALOGUE.items()]
-    saved = sorted(Path(folder).glob("*.headstart")) if folder is not None else []
+    saved: list[Path] = []
+    if folder is not None:
+        place = user_path(folder)
+        if not place.is_dir():
+            raise OptionError(f"{folder} is not a folder.", expected="a folder of models made here")
+        saved = sorted(place.glob("*.headstart"))
     return own + [listed for path in saved if (listed := _saved(path)) is not None]
 
 

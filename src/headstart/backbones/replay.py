@@ -117,12 +117,12 @@ class Replay:
         """
         cut = self.resolve(cut)
         if cut == self.n_stages:
-            whole: Tensor = state
-            return whole
-        if cut == 0:
-            features: Tensor = self.trunk(**batch)
-            return features
-        return run_above(self.trunk, self.plan, cut, batch, state, self._shapes_below(batch, cut))
+            features: Tensor = state
+        elif cut == 0:
+            features = self.trunk(**batch)
+        else:
+            features = run_above(self.trunk, self.plan, cut, batch, state, self._shapes_below(batch, cut))
+        return features
 
     def _shapes_below(self, batch: Batch, cut: int) -> dict[str, Any]:
         """Return the shapes the stubs stand for, from one real pass where this kind of batch is new."""

@@ -21,9 +21,9 @@ from headstart.backbones.catalogue import CATALOGUE, Entry, locate, verified
 from headstart.backbones.plans import shipped_plan
 from headstart.backbones.replay import CutPlan
 from headstart.errors import BackboneError
+from headstart.wording import user_path
 
 TIMM, HUB = "timm/", "hf-hub:"
-ARTIFACT_SUFFIX = ".headstart"
 STATIC_LENGTH = 512
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*")
 FIRST_CONV = "conv_stem.weight"
@@ -48,7 +48,7 @@ def load_backbone(name: str, *, channels: int = 3) -> Backbone:
         return _from_timm(name, channels)
     if name.startswith(HUB):
         return _from_folder(_snapshot(name.removeprefix(HUB)), name, channels)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir() and artifact.is_artifact(path):
         return from_artifact(artifact.read(path))
     if path.is_dir():
@@ -71,7 +71,7 @@ def assemble(architecture: dict[str, Any], tokenizer: Path | None) -> tuple[nn.M
     if library == "timm":
         from headstart.backbones import vision
 
-        arguments, channels = architecture["arguments"], architecture["channels"]
+        arguments, channels = _safe(architecture["name"], architecture["arguments"]), architecture["channels"]
         trunk = vision.build_trunk(architecture["name"], channels, **arguments)
         return trunk, vision.ImagePreparer(architecture["preprocessing"], channels)
     from headstart.backbones import language
@@ -79,18 +79,29 @@ def assemble(architecture: dict[str, Any], tokenizer: Path | None) -> tuple[nn.M
     if tokenizer is None or library not in ("transformers", "static"):
         raise BackboneError("a saved backbone cannot be built.", expected="a known library, and a tokenizer for texts")
     prepare = language.TextPreparer(
-        language.load_tokenizer(tokenizer), architecture["max_length"], special=library == "transformers"
+        language.load_tokenizer(tokenizer),
+        architecture["max_length"],
+        special=library == "transformers",
+        prompt=architecture.get("prompt", ""),
     )
     if library == "static":
         return language.StaticTrunk(*architecture["table"]).eval(), prepare
     return language.build_trunk(architecture["config"], architecture["pooling"], architecture["normalize"]), prepare
 
 
+def _safe(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return a saved network's arguments once none of them would make timm read another file or a hub."""
+    unsafe = [key for key in arguments if key.startswith(("checkpoint", "pretrained", "cache", "script", "custom"))]
+    if unsafe or not re.fullmatch(r"[\w.\-]+", name):
+        raise BackboneError("a saved network may not name files or a hub.", got=", ".join(unsafe) or name)
+    return arguments
+
+
 def from_artifact(saved: artifact.Artifact) -> Backbone:
     """Return the backbone inside a saved model: any model made here can be the source of the next."""
     fields, prefix = saved.manifest["backbone"], "backbone."
     weights = {key.removeprefix(prefix): tensor for key, tensor in saved.tensors().items() if key.startswith(prefix)}
-    tokenizer = saved.folder / "tokenizer"
+    tokenizer = saved.folder / artifact.TOKENIZER
     trunk, prepare = assemble(fields["architecture"], tokenizer if tokenizer.is_dir() else None)
     _fill(trunk, weights, fields["card"]["name"])
     plan = CutPlan.from_json(fields["plan"]) if fields.get("plan") else None
@@ -236,6 +247,8 @@ def _from_folder(folder: Path, name: str, channels: int) -> Backbone:
         ) from None
     except (ValueError, OSError) as error:
         raise BackboneError(f"the config.json in {folder} cannot be read.", got=str(error)) from None
+    if not isinstance(config, dict):
+        raise BackboneError(f"the config.json in {folder} is not an object with named fields.")
     if "model_type" in config:
         return _from_transformers(folder, Card(name=name, modality="text", source=str(name)))
     if "architecture" in config:
@@ -246,10 +259,10 @@ def _from_folder(folder: Path, name: str, channels: int) -> Backbone:
 def _from_timm_folder(folder: Path, name: str, config: dict[str, Any], channels: int) -> Backbone:
     from headstart.backbones import vision
 
-    arguments = dict(config.get("model_args") or {})
     try:
+        arguments = dict(config.get("model_args") or {})
         trunk = vision.build_trunk(f"local-dir:{folder}", channels, pretrained=True)
-    except (OSError, KeyError, SafetensorError, FileNotFoundError, AssertionError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError, AssertionError) as error:
         raise BackboneError(f"the weights in {folder} cannot be read.", got=str(error).splitlines()[0]) from None
     return _vision_backbone(_timm_card(name, trunk, str(name)), config["architecture"], trunk, channels, arguments)
 
@@ -258,7 +271,9 @@ def _from_transformers(folder: Path, card: Card) -> Backbone:
     from headstart.backbones import language
 
     trunk, architecture = language.load_folder(folder)
-    prepare = language.TextPreparer(language.load_tokenizer(folder), architecture["max_length"])
+    prepare = language.TextPreparer(
+        language.load_tokenizer(folder), architecture["max_length"], prompt=architecture["prompt"]
+    )
     if not card.sha256:
         fields = {
             **card.as_dict(),

@@ -101,6 +101,7 @@ class ImagePreparer:
                 expected=f"{self.channels} channels",
                 got=str(array.shape[2]),
             )
+        array = _without_extremes(array)
         size, scaled = self.side, int(self.side / float(self.preprocessing["crop_pct"]))
         factor = scaled / min(array.shape[:2])
         shape = [max(scaled, round(side * factor)) for side in array.shape[:2]]
@@ -122,21 +123,27 @@ class ImagePreparer:
         """Return no places: pictures are resized, never cut off."""
         return []
 
-    def average(self, state: Tensor, trunk: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Average (n, c, h, w), (n, h, w, c) or (n, l, d) over its places."""
-        if state.ndim == 4:
-            return state.mean((1, 2) if str(getattr(trunk, "output_fmt", "NCHW")).endswith("NHWC") else (2, 3))
-        return state.mean(1) if state.ndim == 3 else state.flatten(1)
+    def read(self, state: Sequence[Tensor], trunk: nn.Module, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Average (n, c, h, w), (n, h, w, c) or (n, l, d) over its places; several tensors side by side."""
+        n, places = batch["x"].shape[0], (2, 3)
+        if str(getattr(trunk, "output_fmt", "NCHW")).endswith("NHWC"):
+            places = (1, 2)
+        means = {4: lambda one: one.mean(places), 3: lambda one: one.mean(1), 2: lambda one: one}
+        read = [means[one.ndim](one) for one in state if one.ndim in means and one.shape[0] == n]
+        return torch.cat(read, dim=1) if read else None
 
     def describe(self) -> str:
         """Say what goes in, in words."""
         return f"{self.side} × {int(self.preprocessing['input_size'][2])} pixels"
 
 
-def _without_extremes(picture: Image.Image) -> Image.Image:
-    width, height = picture.size
+def _without_extremes(picture: Any) -> Any:
+    """Return the middle of a picture or array (h, w, c) whose sides differ by more than the extreme ratio."""
+    is_array = isinstance(picture, np.ndarray)
+    width, height = (picture.shape[1], picture.shape[0]) if is_array else picture.size
     longest = int(min(width, height) * EXTREME_RATIO)
     if max(width, height) <= longest:
         return picture
     left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
-    return picture.crop((left, top, left + min(width, longest), top + min(height, longest)))
+    right, bottom = left + min(width, longest), top + min(height, longest)
+    return picture[top:bottom, left:right] if is_array else picture.crop((left, top, right, bottom))

@@ -9,8 +9,8 @@ import numpy as np
 
 from headstart.data.copies import IMAGE_BITS, TEXT_JACCARD, Pair, exact_pairs
 from headstart.data.dataset import Dataset, Finding
-from headstart.data.reading import count, some
 from headstart.errors import DataError
+from headstart.wording import count, some
 
 
 def check(dataset: Dataset) -> tuple[Finding, ...]:
@@ -45,11 +45,15 @@ def _label_findings(dataset: Dataset) -> list[Finding]:
     findings = []
     alike: dict[str, list[str]] = defaultdict(list)
     for label in dataset.task.labels:
-        alike["".join(label.casefold().split())].append(label)
+        alike[_likeness(label)].append(label)
     for same in alike.values():
         if len(same) > 1:
             names = " and ".join(repr(label) for label in same)
-            findings.append(Finding("label_variants", f"labels differ only by letter case or blanks: {names}"))
+            findings.append(
+                Finding(
+                    "label_variants", f"labels differ only by letter case, blanks or the writing of a number: {names}"
+                )
+            )
     if dataset.task.kind == "classification":
         counts = Counter(dataset.values)
         single = sorted(str(label) for label, number in counts.items() if number == 1)
@@ -60,25 +64,34 @@ def _label_findings(dataset: Dataset) -> list[Finding]:
     return findings
 
 
+def _likeness(label: str) -> str:
+    """Return what labels share that are probably one: letter case, blanks and the writing of numbers put aside."""
+    try:
+        return str(float(label))
+    except ValueError:
+        return "".join(label.casefold().split())
+
+
 def _copy_findings(dataset: Dataset) -> list[Finding]:
     findings = []
     noun = "image" if dataset.modality == "image" else "text"
     exact = exact_pairs(dataset.contents)
-    if exact:
-        names = [f"{dataset.names[later]} is {dataset.names[first]}" for first, later in exact]
-        text = f"{count(exact, noun)} repeated exactly, kept on one side of every split: {some(names)}"
+    inside = [pair for pair in exact if _same_part(dataset, *pair)]
+    if inside:
+        names = [f"{dataset.names[later]} is {dataset.names[first]}" for first, later in inside]
+        text = f"{count(len(inside), noun)} repeated exactly, kept on one side of every split: {some(names)}"
         findings.append(Finding("duplicates", text))
     clashing = [(one, other) for one, other in exact if dataset.values[one] != dataset.values[other]]
     if clashing:
         names = [f"{dataset.names[one]} and {dataset.names[other]}" for one, other in clashing]
         findings.append(
-            Finding("conflicting_labels", f"{count(clashing, noun)} with two different labels: {some(names)}")
+            Finding("conflicting_labels", f"{count(len(clashing), noun)} with two different labels: {some(names)}")
         )
     wide = dataset.tied_too_widely
     near = _only_near(dataset)
     tied = [(one, other) for one, other in near if not wide[one] and _same_part(dataset, one, other)]
     if tied:
-        text = f"{count(tied, 'near-duplicate pair')} kept on one side of every split ({_threshold(dataset)}): "
+        text = f"{count(len(tied), 'near-duplicate pair')} kept on one side of every split ({_threshold(dataset)}): "
         findings.append(Finding("near_duplicates", text + _pair_names(dataset, tied)))
     if wide.any():
         text = (
@@ -115,22 +128,23 @@ def _split_findings(dataset: Dataset) -> list[Finding]:
     findings = []
     across = _crossing(dataset.contents, given)
     if across:
-        text = f"{count(across, 'example')} in more than one given split (exact copies): {_pair_names(dataset, across)}"
+        names = _pair_names(dataset, across)
+        text = f"{count(len(across), 'example')} in more than one given split (exact copies): {names}"
         findings.append(Finding("copies_across_splits", text))
     near = [(one, other) for one, other in _only_near(dataset) if given[one] != given[other]]
     if near:
-        text = f"{count(near, 'near-duplicate pair')} across the given splits: {_pair_names(dataset, near)}"
+        text = f"{count(len(near), 'near-duplicate pair')} across the given splits: {_pair_names(dataset, near)}"
         findings.append(Finding("near_duplicates_across_splits", text))
     if dataset.groups is not None:
         shared = sorted({dataset.groups[one] for one, _ in _crossing(dataset.groups, given)})
         if shared:
-            text = f"{count(shared, 'group')} in more than one given split: {some(shared)}"
+            text = f"{count(len(shared), 'group')} in more than one given split: {some(shared)}"
             findings.append(Finding("groups_across_splits", text))
     unseen = _unseen_labels(dataset)
     if unseen:
         names = some(unseen)
         findings.append(
-            Finding("unseen_labels", f"{count(unseen, 'label')} of the test set never seen in training: {names}")
+            Finding("unseen_labels", f"{count(len(unseen), 'label')} of the test set never seen in training: {names}")
         )
     return findings
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -23,7 +24,10 @@ TEXT_NAMES = ("text", "sentence", "review", "message", "content", "abstract", "d
 SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 GROUP_WORDS = ("patient", "subject", "person", "participant", "author", "user_id", "customer_id", "group_id")
 MISSING_NUMBERS = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
+MISSING_WORDS = frozenset({"n/a", "nan", "null", "<na>"})
 CLASSES_OF_INTEGERS = 20
+MOSTLY = 0.9
+LARGEST = 1e30
 SEPARATORS = ("|", ";")
 TEXT_WORDS = 2.0
 """A column whose cells have at least this many words on average can be an input text."""
@@ -47,7 +51,7 @@ def choose_columns(frame: pd.DataFrame, inputs: Sequence[str], target: str | Non
         OptionError: a named column does not exist.
         DataError: the input or target cannot be told safely.
     """
-    for name in [*inputs, *([target] if target else [])]:
+    for name in [*inputs, *([target] if target is not None else [])]:
         require_column(frame, name)
     if target is not None and target in inputs:
         raise OptionError(f"the column {target!r} is both input and target.", hint="name another --input or --target")
@@ -75,14 +79,20 @@ def choose_columns(frame: pd.DataFrame, inputs: Sequence[str], target: str | Non
 def require_column(frame: pd.DataFrame, name: str) -> None:
     """Raise an `OptionError` that lists the columns unless `name` is one of them."""
     if name not in frame.columns:
+        names = list(map(str, frame.columns))
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else None
         raise OptionError(
-            f"there is no column {name!r}.", expected="one of " + ", ".join(map(str, frame.columns)), got=repr(name)
+            f"there is no column {name!r}.", expected="one of " + ", ".join(names), got=repr(name), hint=hint
         )
 
 
-def split_values(column: pd.Series) -> tuple[tuple[Split, ...], str]:
-    """Map the cells of a split column to train, validation and test, and say so; a single extra set is the test set."""
-    cells = [str(cell).strip().lower() for cell in column]
+def split_values(column: pd.Series, usable: Sequence[bool]) -> tuple[tuple[Split, ...] | None, str]:
+    """Map the cells of a split column to train, validation and test, and say so; a single extra set is the test set.
+
+    Splits are what the usable rows name: a test part without labels is none.
+    """
+    cells = ["(empty)" if is_missing(cell) else str(cell).strip().lower() for cell in column]
     unknown = [cell for cell in cells if cell not in SPLIT_NAMES]
     if unknown:
         raise DataError(
@@ -91,11 +101,9 @@ def split_values(column: pd.Series) -> tuple[tuple[Split, ...], str]:
             got=repr(Counter(unknown).most_common(1)[0][0]),
         )
     named = [SPLIT_NAMES[cell] for cell in cells]
-    parts = set(named)
-    if "train" not in parts:
-        raise DataError(
-            "the given split has no train part.", expected="train, and validation or test", got=", ".join(sorted(parts))
-        )
+    parts = {name for name, row in zip(named, usable, strict=True) if row}
+    if parts == {"train"}:
+        return None, "the given split leaves only a train part with labels"
     if parts == {"train", "validation"}:
         return tuple(
             "test" if name == "validation" else name for name in named
@@ -125,7 +133,7 @@ def is_missing(cell: Any) -> bool:
         return not cell.strip()
     if isinstance(cell, Sequence | np.ndarray | set | Mapping | Image.Image):
         return False
-    return bool(pd.isna(cell))
+    return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))
 
 
 def read_target(cells: list[Any], name: str, kind: Kind | None) -> tuple[Task, list[Value | None], tuple[str, ...]]:
@@ -148,8 +156,19 @@ def read_target(cells: list[Any], name: str, kind: Kind | None) -> tuple[Task, l
         sets = [None if _is_none(cell) else _label_set(cell, separator) for cell in cells]
         labels = sorted({label for labels in sets if labels for label in labels})
         return Task(name, kind, tuple(labels)), [*sets], notes
-    answers = [None if is_missing(cell) else as_label(cell) for cell in cells]
+    are_numbers = _are_numbers(cells)
+    answers = [None if is_missing(cell) or (are_numbers and _is_mark(cell)) else as_label(cell) for cell in cells]
     return Task(name, kind, tuple(sorted({answer for answer in answers if answer is not None}))), [*answers], notes
+
+
+def _is_mark(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.strip().lower() in MISSING_NUMBERS
+
+
+def _are_numbers(cells: Sequence[Any]) -> bool:
+    """Tell whether cells are numbers, once the marks of missing ones are put aside."""
+    rest = [cell for cell in cells if not is_missing(cell) and not _is_mark(cell)]
+    return bool(rest) and all(_number(cell) is not None and not isinstance(cell, bool | np.bool_) for cell in rest)
 
 
 def _is_none(cell: Any) -> bool:
@@ -157,20 +176,20 @@ def _is_none(cell: Any) -> bool:
 
 
 def _label_set(cell: Any, separator: str) -> tuple[str, ...]:
-    parts = cell.split(separator) if isinstance(cell, str) else [as_label(part) for part in cell]
+    if isinstance(cell, str):
+        parts = cell.split(separator)
+    else:
+        parts = [as_label(part) for part in cell] if isinstance(cell, Iterable) else [as_label(cell)]
     return tuple(sorted({part.strip() for part in parts if part.strip()}))
 
 
 def _infer_kind(cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]]:
     if any(isinstance(cell, Sequence | set | np.ndarray) and not isinstance(cell, str) for cell in cells):
         return "multilabel", (f"{name!r} holds lists: a multi-label task",)
-    numbers = [
-        _number(cell) for cell in cells if not (isinstance(cell, str) and cell.strip().lower() in MISSING_NUMBERS)
-    ]
-    if numbers and all(number is not None for number in numbers) and not any(isinstance(cell, bool) for cell in cells):
-        distinct = len(set(numbers))
-        whole = all(number is not None and number.is_integer() for number in numbers)
-        if distinct > CLASSES_OF_INTEGERS or not whole:
+    readable = [number for cell in cells if (number := _number(cell)) is not None]
+    if _are_numbers(cells) or (len(readable) >= MOSTLY * len(cells) and len(set(readable)) > CLASSES_OF_INTEGERS):
+        distinct = len(set(readable))
+        if distinct > CLASSES_OF_INTEGERS or not all(number.is_integer() for number in readable):
             return "regression", (
                 f"{name!r} holds {distinct} different numbers: regression (--task classification if they are classes)",
             )
@@ -199,7 +218,7 @@ def _number(cell: Any) -> float | None:
         number = float(cell)
     except (TypeError, ValueError):
         return None
-    return number if np.isfinite(number) else None
+    return number if abs(number) < LARGEST else None
 
 
 def _split_column(frame: pd.DataFrame, target: str | None) -> str | None:
@@ -215,7 +234,7 @@ def _modality(column: pd.Series) -> Modality | None:
     cells = [cell for cell in column.head(200) if not is_missing(cell)]
     if not cells:
         return None
-    if all(isinstance(cell, Image.Image | np.ndarray | Path | Mapping) for cell in cells):
+    if all(isinstance(cell, Image.Image | np.ndarray | Path | Mapping | bytes) for cell in cells):
         return "image"
     if not all(isinstance(cell, str) for cell in cells):
         return None

@@ -14,6 +14,7 @@ from headstart.data import copies, splits
 from headstart.data.images import ImageInput
 from headstart.errors import DataError, OptionError
 from headstart.tasks import Task, Value
+from headstart.wording import count
 
 Modality: TypeAlias = Literal["image", "text"]
 Split: TypeAlias = Literal["train", "validation", "test"]
@@ -100,19 +101,24 @@ class Dataset:
         """Return (train, test): a pure function of content, group and seed, stratified by class.
 
         Groups, exact copies and near-duplicates stay on one side.
-        A given split is not altered: use `given_part` for it.
+        A given split is not altered: where the data brings a test part, that part is the test set, whatever the
+        share and seed, and everything else is train.
 
         Raises:
             OptionError: `test` is not in (0, 1).
             DataError: a side would be empty.
         """
-        if not 0 < test < 1:
-            raise OptionError("the test share is out of range.", expected="a number in (0, 1)", got=str(test))
+        if not isinstance(test, int | float) or not 0 < test < 1:
+            raise OptionError("the test share is out of range.", expected="a number in (0, 1)", got=repr(test))
+        if self.given is not None and {"train", "test"} <= set(self.given):
+            in_test = np.array(self.given) == "test"
+            return self.take(~in_test), self.take(in_test)
         mask = splits.held_out(self.units, self.keys, self.strata, test, seed)
         if mask.all() or not mask.any():
+            units = count(len(set(self.units.tolist())), "unit that may be separated", "units that may be separated")
             raise DataError(
-                f"{len(self)} examples in {len(set(self.units.tolist()))} units are too few to hold out a test set.",
-                expected="a class with 3 or more examples that may be separated",
+                f"{len(self)} examples in {units} are too few to hold out a test set.",
+                expected="a class with 3 or more " + ("groups" if self.groups is not None else "unlike examples"),
                 hint="add examples, or give the test set yourself with a `split` column or a test/ folder",
             )
         return self.take(~mask), self.take(mask)
@@ -120,6 +126,21 @@ class Dataset:
     def folds(self, k: int, *, seed: int = 0) -> np.ndarray:
         """Return (n,) the fold in [0, k) of each example, for cross-validation."""
         return splits.fold_of(self.units, self.keys, self.strata, k, seed)
+
+    def joined_with(self, other: Dataset) -> Dataset:
+        """Return the examples of both, this one's first; both come from one reading."""
+        both_grouped = self.groups is not None and other.groups is not None
+        return replace(
+            self,
+            inputs=self.inputs + other.inputs,
+            names=self.names + other.names,
+            contents=self.contents + other.contents,
+            values=self.values + other.values,
+            near=self.near + other.near,
+            groups=(self.groups or ()) + (other.groups or ()) if both_grouped else None,
+            sensitive={name: column + other.sensitive[name] for name, column in self.sensitive.items()},
+            given=None,
+        )
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import warnings
 from pathlib import Path
 from typing import TypeAlias
@@ -11,16 +12,20 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headstart.errors import DataError
+from headstart.wording import printable
 
-ImageInput: TypeAlias = Path | Image.Image | np.ndarray
-"""A file, a PIL picture, or an array of shape (h, w) or (h, w, c)."""
+ImageInput: TypeAlias = Path | bytes | Image.Image | np.ndarray
+"""A file, the bytes of one, a PIL picture, or an array of shape (h, w) or (h, w, c)."""
 
 _PHOTOGRAPHS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
 SUFFIXES = frozenset(_PHOTOGRAPHS | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".npy"})
 MAX_PIXELS = 89_478_485
 """Above this many pixels a file is taken for a decompression bomb (Pillow's own warning limit)."""
 
-TWELVE_BIT = 4095
+MOST_CHANNELS = 16
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "TGA", "ICO")
+"""What Pillow may decode: pictures, never documents that another program would have to run."""
+
 HASH_SIDE = 8
 
 
@@ -42,8 +47,8 @@ def open_image(source: ImageInput, *, hint_size: int | None = None) -> Image.Ima
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _to_rgb(ImageOps.exif_transpose(source))
-    if source.suffix.lower() == ".npy":
+        return _from_picture(source)
+    if isinstance(source, Path) and source.suffix.lower() == ".npy":
         return _from_array(_load_npy(source))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -55,7 +60,11 @@ def content_hash(source: ImageInput) -> str:
     if isinstance(source, Path):
         with source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    array = np.ascontiguousarray(source)
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    array = np.ascontiguousarray(
+        source.convert("RGBA") if isinstance(source, Image.Image) and source.mode == "P" else source
+    )
     mode = source.mode if isinstance(source, Image.Image) else str(array.dtype)
     return hashlib.sha256(f"{mode}{array.shape}".encode() + array.tobytes()).hexdigest()
 
@@ -78,9 +87,12 @@ def channels_of(source: ImageInput) -> int:
     return 3
 
 
-def _open_file(path: Path, hint_size: int | None) -> Image.Image:
+def _open_file(source: Path | bytes, hint_size: int | None) -> Image.Image:
+    name = printable(source.name) if isinstance(source, Path) else "a picture"
+    if isinstance(source, Path) and source.exists() and not source.is_file():
+        raise DataError(f"{name} is not a file.")
     try:
-        with Image.open(path) as picture:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             if hint_size is not None and picture.format == "JPEG":
@@ -88,31 +100,52 @@ def _open_file(path: Path, hint_size: int | None) -> Image.Image:
             picture.load()
             return _to_rgb(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError:
-        raise DataError(f"{path.name} has more than {MAX_PIXELS:,} pixels: refused as a decompression bomb.") from None
+        raise DataError(f"{name} has more than {MAX_PIXELS:,} pixels: refused as a decompression bomb.") from None
     except UnidentifiedImageError:
-        reason = "is empty" if path.stat().st_size == 0 else "is not an image"
-        raise DataError(f"{path.name} {reason}.") from None
+        is_empty = not source if isinstance(source, bytes) else source.stat().st_size == 0
+        raise DataError(f"{name} is empty." if is_empty else f"{name} is not an image.") from None
     except FileNotFoundError:
-        raise DataError(f"{path.name} does not exist.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        reason = "is truncated" if "truncated" in str(error) else f"cannot be read ({error})"
-        raise DataError(f"{path.name} {reason}.") from None
+        raise DataError(f"{name} does not exist.") from None
+    except Exception as error:  # noqa: BLE001  a decoder may fail in any way on bytes that somebody else wrote
+        reason = "is truncated" if "truncated" in str(error) else f"cannot be read ({_first_line(error)})"
+        raise DataError(f"{name} {reason}.") from None
+
+
+def _from_picture(picture: Image.Image) -> Image.Image:
+    if 0 in picture.size:
+        raise DataError("a picture has no pixels.")
+    try:
+        return _to_rgb(ImageOps.exif_transpose(picture))
+    except (OSError, ValueError, SyntaxError, AttributeError) as error:
+        raise DataError(f"a picture cannot be read ({_first_line(error)}).") from None
 
 
 def _load_npy(path: Path) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path.name} cannot be read as an array ({error}).") from None
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
+    except Exception as error:  # noqa: BLE001  NumPy's header reader fails in many ways on damaged bytes
+        raise DataError(f"{path.name} cannot be read as an array ({_first_line(error)}).") from None
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path.name} cannot be read as an array (it is an archive of several).")
     return array
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _from_array(array: np.ndarray) -> Image.Image | np.ndarray:
     """Scale to 8 bits for 1 or 3 channels, to floats in [0, 1] for any other count."""
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise DataError(f"an array of shape {array.shape} is not an image.", expected="shape (h, w) or (h, w, c)")
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-        raise DataError(f"an array of {array.dtype} is not an image.", expected="numbers")
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"an array of {array.dtype} is not an image.", expected="real numbers")
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] > MOST_CHANNELS:
+        raise DataError(
+            f"an array of shape {array.shape} looks channels-first.",
+            expected="shape (h, w, c)",
+            hint="np.moveaxis(a, 0, -1)",
+        )
     unit = _to_unit(np.asarray(array))
     if unit.ndim == 3 and unit.shape[2] not in (1, 3):
         return unit
@@ -121,21 +154,22 @@ def _from_array(array: np.ndarray) -> Image.Image | np.ndarray:
 
 
 def _to_unit(array: np.ndarray) -> np.ndarray:
-    """Map to [0, 1]: integers by the range of their type (12 bits inside 16 are seen), floats by their maximum."""
+    """Map to [0, 1].
+
+    Integers by the smallest of 8, 12 and 16 bits (then their own maximum) that holds the largest value; floats are
+    in [0, 1], in [-1, 1], in [0, 255], or else between their own bounds.
+    """
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise DataError("an image array holds NaN or infinity.", expected="finite numbers")
-    if array.dtype == bool:
-        return values
-    if np.issubdtype(array.dtype, np.floating):
-        top = float(values.max(initial=0))
-        scale = 1.0 if top <= 1 else 255.0 if top <= 255 else top
-    elif array.dtype.itemsize == 1:
-        scale = 255.0
+    low, top = float(values.min()), float(values.max())
+    if array.dtype.kind == "f":
+        bounds = [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)]
     else:
-        top = float(values.max(initial=0))
-        scale = float(TWELVE_BIT) if 255 < top <= TWELVE_BIT else 65535.0 if top <= 65535 else top
-    return np.asarray(np.clip(values / scale, 0, 1))
+        bounds = [(0.0, 1.0)] if array.dtype == bool else [(0.0, 255.0), (0.0, 4095.0), (0.0, 65535.0)]
+        bounds = [(-128.0, 127.0)] if array.dtype == np.int8 else bounds
+    below, above = next((pair for pair in bounds if pair[0] <= low and top <= pair[1]), (low, max(top, low + 1)))
+    return np.asarray((values - below) / (above - below))
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

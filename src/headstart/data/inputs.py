@@ -14,9 +14,10 @@ from PIL import Image
 from headstart.data.columns import choose_columns, is_missing, require_column
 from headstart.data.dataset import Modality
 from headstart.data.images import channels_of, open_image
-from headstart.data.reading import resolve_inside
-from headstart.data.tables import TABLE_SUFFIXES, image_files, read_table_file
-from headstart.errors import DataError
+from headstart.data.reading import as_picture
+from headstart.data.tables import TABLE_SUFFIXES, image_files, read_table_file, visible_files
+from headstart.errors import DataError, OptionError
+from headstart.wording import printable, user_path
 
 TEXT_FILES = (".txt", ".text", ".md")
 
@@ -38,7 +39,7 @@ class Given:
             found = channels_of(self.value)
         except DataError as error:
             return replace(self, error=error.problem)
-        if channels and found != channels:
+        if channels not in (0, 1, found):
             return replace(self, error=f"{self.name} has {found} channels; the model takes {channels}.")
         return self
 
@@ -46,78 +47,81 @@ class Given:
 def gather(inputs: object, modality: Modality, columns: Sequence[str]) -> list[Given]:
     """Return every input, opened as far as its kind: a folder gives its images, a table its rows, a file its text.
 
-    For texts a string that is no file is a text; for images it is a file that may not exist.
+    For images a string is a file's name.
+    For texts a string in a list is a text and a `Path` is a file; a string on its own is a file where there is one.
 
     Raises:
-        DataError: there is no input at all, or a table lacks the columns that the model reads.
+        DataError: there is no input at all.
     """
-    several = isinstance(inputs, Sequence | pd.Series) and not isinstance(inputs, str)
-    found = [one for item in (list(inputs) if several else [inputs]) for one in _one(item, modality, columns)]  # type: ignore[call-overload]
+    several = isinstance(inputs, Sequence | pd.Series) and not isinstance(inputs, str | bytes)
+    items: list[object] = list(inputs) if several else [as_file_or_text(inputs)]  # type: ignore[call-overload]
+    found = [one for item in items for one in _one(item, modality, columns)]
     if not found:
         raise DataError("there is nothing to predict.", expected="files, folders, texts, or - for standard input")
     return found
 
 
+def as_file_or_text(item: object) -> object:
+    """Return a string as a `Path` where it names a file or looks as if it should; anything else as it is."""
+    if not isinstance(item, str) or not item.strip():
+        return item
+    looks_like_file = len(item.split()) == 1 and item.lower().endswith((*TEXT_FILES, *TABLE_SUFFIXES))
+    try:
+        return user_path(item) if looks_like_file or user_path(item).exists() else item
+    except OptionError:
+        return item
+
+
 def _one(item: object, modality: Modality, columns: Sequence[str]) -> list[Given]:
     if isinstance(item, pd.DataFrame):
         return _rows(item, None, modality, columns)
-    if isinstance(item, str | Path):
-        return _named(item, modality, columns)
-    if isinstance(item, Image.Image | np.ndarray) and modality == "image":
+    if isinstance(item, Path) or (isinstance(item, str) and modality == "image" and item.strip()):
+        return _file(Path(item), modality, columns)
+    if isinstance(item, str):
+        words = printable(item).strip()
+        fault = "no file is named." if modality == "image" else "the text is empty."
+        return [Given(words, words)] if words else [Given("(empty)", error=fault)]
+    if isinstance(item, Image.Image | np.ndarray | bytes) and modality == "image":
         return [Given("a picture", item)]
-    return [Given(repr(item)[:40], error=f"a {type(item).__name__} is no {modality}.")]
+    return [Given(repr(item)[:40], error=f"this model reads {modality}s, not a {type(item).__name__}.")]
 
 
-def _named(item: str | Path, modality: Modality, columns: Sequence[str]) -> list[Given]:
-    path = _as_path(item)
-    if path is not None and path.is_dir():
-        return _folder(path, modality)
-    if path is not None and path.suffix.lower() in TABLE_SUFFIXES:
-        return _rows(read_table_file(path)[0], path.parent, modality, columns)
-    if modality == "text":
-        return [_text(item, path)]
-    return [Given(str(item), Path(item)) if str(item).strip() else Given("(empty)", error="no file is named.")]
-
-
-def _as_path(item: str | Path) -> Path | None:
-    """Return an existing path; a string that is blank, too long or too odd to be one is none."""
-    if not str(item).strip():
-        return None
+def _file(path: Path, modality: Modality, columns: Sequence[str]) -> list[Given]:
+    name = printable(str(path))
     try:
-        path = Path(item).expanduser()
-        return path if path.exists() else None
-    except (OSError, ValueError, RuntimeError):
-        return None
+        if path.is_dir():
+            return _folder(path, modality)
+        if path.suffix.lower() in TABLE_SUFFIXES and path.is_file():
+            return _rows(read_table_file(path)[0], path.parent, modality, columns)
+    except DataError as error:
+        return [Given(name, error=error.problem)]
+    except OSError as error:
+        return [Given(name, error=f"{name} cannot be read ({error.strerror}).")]
+    return [Given(name, path) if modality == "image" else _text(path)]
 
 
 def _folder(folder: Path, modality: Modality) -> list[Given]:
     if modality == "image":
         paths = image_files(folder)
     else:
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in TEXT_FILES and path.is_file())
+        paths = [path for path in visible_files(folder) if path.suffix.lower() in TEXT_FILES]
     if not paths:
         kind = "images" if modality == "image" else "text files (" + " ".join(TEXT_FILES) + ")"
-        return [Given(str(folder), error=f"{folder} holds no {kind}.")]
-    return [Given(str(path), path) if modality == "image" else _text(path, path) for path in paths]
+        return [Given(printable(str(folder)), error=f"{folder} holds no {kind}.")]
+    return [Given(printable(str(path)), path) if modality == "image" else _text(path) for path in paths]
 
 
-def _text(item: str | Path, path: Path | None) -> Given:
-    """Read a text file, or take the string for a text; what looks like a file name and is none is an error."""
-    if path is None:
-        words = str(item).strip()
-        if not words:
-            return Given("(empty)", error="the text is empty.")
-        looks_like_file = isinstance(item, Path) or (
-            len(words.split()) == 1 and words.endswith((*TEXT_FILES, *TABLE_SUFFIXES))
-        )
-        return Given(words, error=f"{words} does not exist.") if looks_like_file else Given(words, words)
+def _text(path: Path) -> Given:
+    name = printable(str(path))
     try:
         text = path.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError:
-        return Given(str(path), error=f"{path.name} is not UTF-8 text.")
+    except FileNotFoundError:
+        return Given(name, error=f"{name} does not exist.")
+    except (UnicodeDecodeError, ValueError):
+        return Given(name, error=f"{name} is not UTF-8 text.")
     except OSError as error:
-        return Given(str(path), error=f"{path.name} cannot be read ({error.strerror}).")
-    return Given(str(path), text) if text else Given(str(path), error=f"{path.name} is empty.")
+        return Given(name, error=f"{name} cannot be read ({error.strerror}).")
+    return Given(name, text) if text else Given(name, error=f"{name} is empty.")
 
 
 def _rows(frame: pd.DataFrame, root: Path | None, modality: Modality, columns: Sequence[str]) -> list[Given]:
@@ -132,16 +136,16 @@ def _rows(frame: pd.DataFrame, root: Path | None, modality: Modality, columns: S
         if not kept:
             found.append(Given(f"row {index}", error=f"row {index} is empty."))
         elif modality == "text":
-            found.append(Given(f"row {index}", "\n".join(str(cell).strip() for cell in kept)))
+            found.append(Given(f"row {index}", printable("\n".join(str(cell).strip() for cell in kept))))
         else:
             found.append(_row_picture(kept[0], index, root))
     return found
 
 
 def _row_picture(cell: Any, index: int, root: Path | None) -> Given:
-    if not isinstance(cell, str | Path):
-        return Given(f"row {index}", cell)
+    name = printable(str(cell)) if isinstance(cell, str | Path) else f"row {index}"
     try:
-        return Given(str(cell), resolve_inside(cell, root))
+        picture = as_picture(cell, root)
     except DataError as error:
-        return Given(str(cell), error=error.problem)
+        return Given(name, error=error.problem)
+    return Given(name, picture) if picture is not None else Given(name, error=f"{name} is empty.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,16 +17,16 @@ from headstart.data import columns as columns_of
 from headstart.data import images
 from headstart.data.columns import Columns
 from headstart.data.dataset import Dataset, Finding, Input
-from headstart.data.tables import Table, open_table, picture_from_record
+from headstart.data.tables import Table, open_table
 from headstart.errors import DataError, OptionError
 from headstart.progress import Progress, silent
 from headstart.tasks import Kind
+from headstart.wording import count, printable, some
 
 THUMBNAIL = 64
 """Pixels a side that a JPEG may be reduced to for checking and hashing."""
 
 READERS = 4
-NAMED = 3
 GROUP_VALUES = 5
 """A group column with at most this many values is probably meant as --sensitive."""
 
@@ -81,7 +82,7 @@ def read(
     target_column, inputs = _named_target(target, table), [input] if isinstance(input, str) else list(input or ())
     columns = columns_of.choose_columns(table.frame, inputs, target_column)
     sensitive_columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
-    for name in [*sensitive_columns, *([group] if group else [])]:
+    for name in [*sensitive_columns, *([group] if group is not None else [])]:
         columns_of.require_column(table.frame, name)
     dataset = _all_examples(table, columns, group, sensitive_columns, task, progress)
     findings = _column_findings(table, columns, group, sensitive_columns)
@@ -91,7 +92,7 @@ def read(
 def _named_target(target: str | Sequence[Any] | None, table: Table) -> str | None:
     if target is None or isinstance(target, str):
         return target
-    if table.name == "list":
+    if table.is_list:
         return None
     if len(target) == 1:
         return str(target[0])
@@ -116,7 +117,7 @@ def _all_examples(
             expected="inputs that can be read, with labels",
             got="; ".join(finding.text for finding in findings),
         )
-    given, split_note = columns_of.split_values(frame[columns.split]) if columns.split else (None, "")
+    given, split_note = columns_of.split_values(frame[columns.split], usable) if columns.split else (None, "")
     dataset = Dataset(
         name=table.name,
         modality=columns.modality,
@@ -126,10 +127,10 @@ def _all_examples(
         task=task,
         values=tuple(value if value is not None else "" for value in values),
         near=tuple(seen.near for seen in inspected) if columns.modality == "image" else (),
-        groups=_groups(frame[group]) if group else None,
+        groups=_groups(frame[group]) if group is not None else None,
         sensitive={name: tuple(map(columns_of.as_label, frame[name])) for name in sensitive},
         given=given,
-        columns=columns.inputs if table.name != "list" else (),
+        columns=() if table.is_list else columns.inputs,
         channels=_channels(inspected),
         notes=tuple(note for note in (*table.notes, *columns.notes, *kind_notes, split_note) if note),
         findings=findings,
@@ -146,17 +147,20 @@ def _inputs(table: Table, columns: Columns) -> tuple[list[Input | None], list[st
         ]
         return ["\n".join(row) or None for row in parts], [f"row {index + 1}" for index in range(len(frame))]
     cells = list(frame[columns.inputs[0]])
-    names = [str(cell) if isinstance(cell, str | Path) else f"row {index + 1}" for index, cell in enumerate(cells)]
-    return [_picture(cell, table.root) for cell in cells], names
+    names = [
+        printable(str(cell)) if isinstance(cell, str | Path) else f"row {index + 1}" for index, cell in enumerate(cells)
+    ]
+    return [as_picture(cell, table.root) for cell in cells], names
 
 
 def _rows(frame: pd.DataFrame, columns: Columns) -> list[tuple[Any, ...]]:
     return list(zip(*(frame[name] for name in columns.inputs), strict=True))
 
 
-def _picture(cell: Any, root: Path | None) -> Input | None:
+def as_picture(cell: Any, root: Path | None) -> Input | None:
+    """Return a cell as a picture: a file's path, an opened picture, or the bytes that Parquet files of images hold."""
     if isinstance(cell, Mapping):
-        cell = picture_from_record(cell)
+        cell = cell.get("bytes") or cell.get("path")
     if columns_of.is_missing(cell):
         return None
     return resolve_inside(cell, root) if isinstance(cell, str | Path) else cell
@@ -165,14 +169,17 @@ def _picture(cell: Any, root: Path | None) -> Input | None:
 def resolve_inside(name: str | Path, root: Path | None) -> Path:
     """Return the path a table names, refusing what leads out of the table's folder.
 
+    The path is judged as it is written: links that the folder's owner put there are followed.
+
     Raises:
         DataError: the path is absolute or climbs out of `root`.
     """
     if root is None:
         return Path(name)
-    path = (root / name).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise DataError(f"the table names a file outside its folder: {name}.", expected=f"paths inside {root}")
+    if Path(name).is_absolute() or os.path.normpath(name).startswith(".."):
+        raise DataError(
+            f"the table names a file outside its folder: {printable(str(name))}.", expected=f"paths inside {root}"
+        )
     return root / name
 
 
@@ -227,16 +234,18 @@ def _row_findings(
 ) -> tuple[Finding, ...]:
     findings = []
     if table.ignored:
-        findings.append(Finding("ignored_files", f"{count(table.ignored, 'file')} passed over: {some(table.ignored)}"))
+        findings.append(
+            Finding("ignored_files", f"{count(len(table.ignored), 'file')} passed over: {some(list(table.ignored))}")
+        )
     faults = [f"{name} ({seen.fault})" for name, seen in zip(names, inspected, strict=True) if seen.fault]
     if faults and columns.modality == "image":
-        findings.append(Finding("unreadable_images", f"{count(faults, 'image')} cannot be read: {some(faults)}"))
+        findings.append(Finding("unreadable_images", f"{count(len(faults), 'image')} cannot be read: {some(faults)}"))
     elif faults:
         empty = [name for name, seen in zip(names, inspected, strict=True) if seen.fault]
-        findings.append(Finding("empty_texts", f"{count(empty, 'text')} empty, left out: {some(empty)}"))
+        findings.append(Finding("empty_texts", f"{count(len(empty), 'text')} empty, left out: {some(empty)}"))
     missing = [name for name, value in zip(names, values, strict=True) if value is None]
     if missing:
-        text = f"{count(missing, 'example')} without a usable {columns.target!r}, left out: {some(missing)}"
+        text = f"{count(len(missing), 'example')} without a usable {columns.target!r}, left out: {some(missing)}"
         findings.append(Finding("missing_labels", text))
     return tuple(findings)
 
@@ -251,19 +260,16 @@ def _column_findings(table: Table, columns: Columns, group: str | None, sensitiv
                 f"to report errors by {group}, use --sensitive {group}"
             )
             findings.append(Finding("group_few_values", text))
+    target = [columns_of.as_label(cell) for cell in table.frame[columns.target].head(1000)]
+    if not table.is_list and columns.target in target:
+        text = f"the target's name, {columns.target!r}, is also one of its values: does the table lack a header?"
+        findings.append(Finding("header_missing", text))
+    marks = sorted({label for label in target if label.lower() in columns_of.MISSING_WORDS})
+    if marks:
+        text = f"{some(marks)} in {columns.target!r} look like marks for a missing label, and are taken as a class"
+        findings.append(Finding("missing_marks", text))
     used = [*columns.inputs, columns.target, columns.split or "", *sensitive]
     for name in columns_of.unused_group_columns(table.frame, used) if group is None else []:
         text = f"the column {name!r} repeats and may name what must not be separated: --group {name}"
         findings.append(Finding("group_unused", text))
     return tuple(findings)
-
-
-def count(things: Sequence[object], noun: str) -> str:
-    """Say how many: "1 file", "3 files"."""
-    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
-
-
-def some(names: Sequence[str]) -> str:
-    """Name the first few, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
-import io
 import json
+import os
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pandas as pd
 from headstart.data.dataset import Split
 from headstart.data.images import looks_like_image
 from headstart.errors import DataError
+from headstart.wording import printable, user_path
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
 SPLIT_NAMES: dict[str, Split] = {
@@ -29,6 +33,9 @@ SPLIT_NAMES: dict[str, Split] = {
     "testing": "test",
 }
 FILE, LABEL, SPLIT = "file", "label", "split"
+HIDDEN = (".", "__MACOSX", "Thumbs.db", "desktop.ini")
+OTHER_SEPARATORS = (";", "\t", "|")
+LARGEST_CELL = 2**27
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,15 @@ class Table:
         root: the folder that file names lie in; None when the user's own paths are taken as they are.
         notes: what was inferred about the layout.
         ignored: files that were passed over.
+        is_list: whether the columns were named here, and not by the user.
     """
 
     frame: pd.DataFrame
     name: str
     root: Path | None = None
     notes: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = field(default=())
+    ignored: tuple[str, ...] = ()
+    is_list: bool = False
 
 
 def open_table(data: object, target: object = None) -> Table:
@@ -57,13 +66,13 @@ def open_table(data: object, target: object = None) -> Table:
         DataError: there is nothing there, or nothing that can be read as examples.
     """
     if isinstance(data, str | Path):
-        return _from_path(Path(data).expanduser())
+        return _from_path(user_path(data))
     if isinstance(data, pd.DataFrame):
-        return Table(data.reset_index(drop=True), "DataFrame")
+        frame = data.reset_index(drop=True).set_axis([str(name) for name in data.columns], axis=1)
+        _require_distinct(list(frame.columns), "the DataFrame")
+        return Table(frame, "DataFrame")
     if type(data).__module__.partition(".")[0] == "datasets":
         return _from_datasets(data)
-    if isinstance(data, Mapping):
-        return Table(_frame(data), "dictionary")
     if isinstance(data, Sequence | np.ndarray):
         return _from_list(list(data), target)
     raise DataError(
@@ -75,20 +84,33 @@ def open_table(data: object, target: object = None) -> Table:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the images under a folder, sorted, hidden files and folders left out."""
-    return [path for path in _visible(folder) if looks_like_image(path.name)]
+    return [path for path in visible_files(folder) if looks_like_image(path.name)]
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files under a folder, sorted, links followed once; hidden files and folders are left out."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(HIDDEN)]
+        if real not in seen:
+            found += [Path(place) / name for name in files if not name.startswith(HIDDEN)]
+        seen.add(real)
+    return sorted(path for path in found if path.is_symlink() or path.is_file())
 
 
 def read_table_file(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return a table file's columns and notes; cells of CSV and TSV stay text, and only empty ones are missing."""
     try:
         frame, notes = _read_file(path)
+    except DataError:
+        raise
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path.name} is not UTF-8 text (byte {error.start}).", hint="save the table as UTF-8 and try again"
         ) from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path.name} is empty.", expected="a header and rows") from None
-    except (ValueError, pd.errors.ParserError, OSError, KeyError, TypeError) as error:
+    except (ValueError, csv.Error, OSError, KeyError, TypeError, RecursionError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
             f"{path.name} cannot be read as {path.suffix[1:].upper()}.",
@@ -98,29 +120,76 @@ def read_table_file(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if frame.empty:
         raise DataError(f"{path.name} has no rows.", expected="a header and rows")
     frame.columns = [str(column).strip() for column in frame.columns]
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise DataError(f"{path.name} has two columns named {repeated[0]!r}.", expected="every column named once")
+    _require_distinct(list(frame.columns), path.name)
     return frame, notes
 
 
 def _read_file(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    if path.suffix == ".parquet":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         return pd.read_parquet(path), ()
-    if path.suffix in (".jsonl", ".ndjson"):
+    if suffix in (".jsonl", ".ndjson"):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-        return pd.DataFrame([json.loads(line) for line in lines if line.strip()]), ()
-    if path.suffix == ".json":
-        return pd.DataFrame(json.loads(path.read_text(encoding="utf-8-sig"))), ()
-    with path.open(encoding="utf-8-sig") as file:
+        return _records([_json(line, number) for number, line in enumerate(lines, start=1) if line.strip()]), ()
+    if suffix == ".json":
+        return _records(json.loads(path.read_text(encoding="utf-8-sig"))), ()
+    return _read_separated(path, "\t" if suffix == ".tsv" else ",")
+
+
+def _json(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from None
+
+
+def _read_separated(path: Path, separator: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read CSV or TSV strictly: a row with more cells than the header is an error, one with fewer lacks the rest."""
+    csv.field_size_limit(LARGEST_CELL)
+    with path.open(encoding="utf-8-sig", newline="") as file:
         header = file.readline()
-    separator, notes = ("\t" if path.suffix == ".tsv" else ","), ()
-    if path.suffix == ".csv" and "," not in header and ";" in header:
-        separator, notes = ";", (f"{path.name} is separated by semicolons",)  # type: ignore[assignment]
-    frame = pd.read_csv(
-        path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig", index_col=False
-    )
-    return frame, notes
+        others = [mark for mark in OTHER_SEPARATORS if mark in header]
+        notes: tuple[str, ...] = ()
+        if separator not in header and others:
+            separator = others[0]
+            notes = (f"the cells of {path.name} are separated by {separator!r}",)
+        file.seek(0)
+        rows = csv.reader(file, delimiter=separator, strict=True)
+        names = next(rows, [])
+        if not names:
+            raise DataError(f"{path.name} is empty.", expected="a header and rows")
+        _require_distinct(names, path.name)
+        cells = [_cells(row, names, path.name, rows.line_num) for row in rows if row]
+    return pd.DataFrame(cells, columns=names, dtype=object), notes
+
+
+def _cells(row: list[str], names: list[str], file: str, line: int) -> list[str | None]:
+    if len(row) > len(names):
+        raise DataError(
+            f"line {line} of {file} cannot be read as CSV: it has more cells than the header.",
+            expected=f"{len(names)} cells ({', '.join(names[:4])})",
+            got=str(len(row)),
+            hint='put texts that hold the separator in double quotes: "good, but long",positive',
+        )
+    return [cell or None for cell in row] + [None] * (len(names) - len(row))
+
+
+def _records(rows: Any) -> pd.DataFrame:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a record that is not an object with named fields")
+    return _from_rows(rows)
+
+
+def _from_rows(rows: Sequence[Mapping[Any, Any]]) -> pd.DataFrame:
+    names = list(dict.fromkeys(str(name) for row in rows for name in row))
+    texts = [{str(name): value for name, value in row.items()} for row in rows]
+    return _frame({name: [row.get(name) for row in texts] for name in names})
+
+
+def _require_distinct(names: Sequence[str], file: str) -> None:
+    repeated = [name for name, number in Counter(name.strip() for name in names).items() if number > 1]
+    if repeated:
+        raise DataError(f"{file} has two columns named {repeated[0]!r}.", expected="every column named once")
 
 
 def _from_path(path: Path) -> Table:
@@ -147,41 +216,47 @@ def _similar(path: Path) -> str:
 def _from_folder(root: Path) -> Table:
     name = root.resolve().name
     for suffix in TABLE_SUFFIXES:
-        metadata = root / f"metadata{suffix}"
+        metadata = next((path for path in root.iterdir() if path.name.lower() == f"metadata{suffix}"), root / "-")
         if metadata.is_file():
             frame, notes = read_table_file(metadata)
             return Table(frame, name, root, (*notes, f"columns come from {metadata.name}"))
-    images = image_files(root)
+    files = visible_files(root)
+    images = [path for path in files if looks_like_image(path.name)]
     if not images:
         return _from_table_folder(root, name)
-    ignored = tuple(str(path.relative_to(root)) for path in _visible(root) if not looks_like_image(path.name))
+    ignored = tuple(printable(str(path.relative_to(root))) for path in files if not looks_like_image(path.name))
     parts = [path.relative_to(root).parts for path in images]
-    if _is_split_layout(parts):
-        return _class_folders(root, name, images, ignored, depth=1)
-    return _class_folders(root, name, images, ignored, depth=0)
+    return _class_folders(root, name, images, ignored, depth=int(_is_split_layout(parts)))
+
+
+def split_of(name: str) -> Split | None:
+    """Return the split a folder is named after: `train`, `Val`, `seg_test`; None where it is not."""
+    words = re.split(r"[_\-. ]", name.lower())
+    return SPLIT_NAMES.get(name.lower()) or SPLIT_NAMES.get(words[-1])
 
 
 def _is_split_layout(parts: list[tuple[str, ...]]) -> bool:
-    """`train/class/…` beside `val|test/class/…`; a class that is called "train" is not a split."""
-    tops = {part[0].lower() for part in parts if len(part) > 1}
-    return "train" in tops and tops <= set(SPLIT_NAMES) and any(len(part) > 2 for part in parts)
+    """Two splits of class folders; a class that is merely called "train" holds its pictures itself."""
+    named = {part[0] for part in parts if len(part) > 1 and split_of(part[0])}
+    return len({split_of(top) for top in named}) > 1 and all(len(part) > 2 for part in parts if part[0] in named)
 
 
 def _class_folders(root: Path, name: str, images: list[Path], ignored: tuple[str, ...], *, depth: int) -> Table:
     rows, loose = [], []
     for path in images:
         parts = path.relative_to(root).parts
-        if len(parts) < depth + 2:
-            loose.append(str(path.relative_to(root)))
+        split = split_of(parts[0]) if depth else "train"
+        if len(parts) < depth + 2 or split is None:
+            loose.append(printable(str(path.relative_to(root))))
             continue
-        rows.append({FILE: "/".join(parts), LABEL: parts[depth], SPLIT: SPLIT_NAMES[parts[0].lower()] if depth else ""})
+        rows.append({FILE: "/".join(parts), LABEL: printable(parts[depth]), SPLIT: split})
     if not rows:
         raise DataError(
             f"the images in {root} carry no label.",
             expected="a folder a class (rose/1.jpg), or a metadata.csv that names files and labels",
             got=f"{len(loose)} images without a class folder",
         )
-    frame = pd.DataFrame(rows)
+    frame = _from_rows(rows)
     frame = frame if depth else frame.drop(columns=SPLIT)
     return Table(frame, name, root, ("labels are the folder names",), (*ignored, *loose))
 
@@ -212,11 +287,12 @@ def _from_list(rows: list[Any], target: object) -> Table:
             raise DataError(
                 "inputs and targets differ in number.", expected=f"{len(rows)} targets", got=str(len(target))
             )
-        return Table(_frame({"input": rows, LABEL: list(target)}), "list")
+        return Table(_frame({"input": rows, LABEL: list(target)}), "list", is_list=True)
     if all(isinstance(row, Mapping) for row in rows):
-        return Table(pd.DataFrame(rows), "list")
+        return Table(_from_rows(rows), "list")
     if all(isinstance(row, tuple) and len(row) == 2 for row in rows):
-        return Table(_frame({"input": [row[0] for row in rows], LABEL: [row[1] for row in rows]}), "list")
+        pairs = _frame({"input": [row[0] for row in rows], LABEL: [row[1] for row in rows]})
+        return Table(pairs, "list", is_list=True)
     raise DataError(
         "the list carries no labels.",
         expected="pairs (input, label), dictionaries, or inputs with target=[labels]",
@@ -246,22 +322,13 @@ def _dataset_frame(data: Any) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {}
     for name, feature in data.features.items():
         cells = list(data[name])
-        names = getattr(feature, "names", None)
-        columns[name] = [None if cell is None else names[cell] for cell in cells] if names else cells
+        names = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+        columns[name] = [_class_name(cell, names) for cell in cells] if names else cells
     return _frame(columns)
 
 
-def _visible(folder: Path) -> list[Path]:
-    found = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file():
-            found.append(path)
-    return found
-
-
-def picture_from_record(record: Mapping[str, Any]) -> Any:
-    """Open a picture stored as {"bytes": …, "path": …}, the form that Parquet files of images use."""
-    from PIL import Image
-
-    return Image.open(io.BytesIO(record["bytes"])) if record.get("bytes") else Path(str(record.get("path")))
+def _class_name(cell: Any, names: list[str]) -> Any:
+    """Return the name of a class, or of each in a list; -1 is how `datasets` writes that there is none."""
+    if isinstance(cell, list):
+        return [_class_name(one, names) for one in cell]
+    return None if cell is None or cell < 0 else names[cell]

@@ -45,6 +45,10 @@ class Probe:
     def __post_init__(self) -> None:
         if not self.strengths or min(self.strengths) <= 0:
             raise OptionError("a strength is not positive.", expected="numbers above 0", got=str(self.strengths))
+        if self.cut == 0:
+            raise OptionError(
+                "nothing lies below cut 0 to be read.", expected="a cut of 1 or more, or a negative one", got="0"
+            )
         if self.folds < 2:
             raise OptionError("too few folds.", expected="2 or more", got=str(self.folds))
         if self.class_weight not in ("auto", "balanced", "none"):
@@ -100,9 +104,10 @@ def fit_probe(
     """
     truth = task.encode(train.values)
     folds = _folds(probe, train, seed) if held is None else [held]
+    units = np.unique(train.groups, return_inverse=True)[1] if train.groups is not None else None
     trials = _trials(probe, features, truth, task, folds, progress) if folds else {DEFAULT_STRENGTH: _Trial.none(truth)}
     strength = min(trials, key=lambda value: (trials[value].loss, value))
-    balanced, note = _choose_weights(probe, features, truth, task, folds, strength, trials[strength])
+    balanced, note = _choose_weights(probe, features, truth, task, folds, strength, trials[strength], units)
     head = fit_head(features, truth, task, strength, balanced=balanced)
     words = "the validation set" if held is not None else f"{len(folds)}-fold cross-validation in the training set"
     losses = {tried: trial.loss for tried, trial in trials.items()}
@@ -154,8 +159,15 @@ def _try(
     for held in folds:
         head = fit_head(features[~held], truth[~held], task, strength, balanced=balanced, tolerance=CHOOSING_TOLERANCE)
         outputs[held] = task.outputs(head.logits(features[held]))
-        seen |= held
+        seen |= held & _is_learned(task, truth, ~held)
     return _Trial(_loss(task, truth[seen], outputs[seen]), outputs, seen)
+
+
+def _is_learned(task: Task, truth: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Tell (n,) whose class the examples fitted on hold: of the others nothing can be expected."""
+    if task.kind != "classification":
+        return np.ones(len(truth), dtype=bool)
+    return np.isin(truth, truth[fitted])
 
 
 def _loss(task: Task, truth: np.ndarray, outputs: np.ndarray) -> float:
@@ -176,6 +188,7 @@ def _choose_weights(
     folds: list[np.ndarray],
     strength: float,
     plain: _Trial,
+    units: np.ndarray | None,
 ) -> tuple[bool, tuple[str, ...]]:
     if task.kind != "classification" or probe.class_weight == "none":
         return False, ()
@@ -185,7 +198,11 @@ def _choose_weights(
     if ratio < IMBALANCED or not folds:
         return False, ()
     weighed = _try(features, truth, task, folds, strength, balanced=True)
-    before, after = (metrics.measure(task, truth[t.seen], t.outputs[t.seen])["macro_f1"] for t in (plain, weighed))
+    scores = []
+    for trial in (plain, weighed):
+        own = units[trial.seen] if units is not None else None
+        scores.append(metrics.measure(task, truth[trial.seen], trial.outputs[trial.seen], own)["macro_f1"])
+    before, after = scores
     words = f"the largest class is {ratio:.0f} times the smallest"
     if after.value > before.value + (before.high - before.low) / FOUR_ERRORS:
         change = f"macro F1 on examples not fitted {before.value:.3f} without, {after.value:.3f} with"

@@ -1,0 +1,40 @@
+"""Names and numbers in sentences, and paths as users type them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.errors import OptionError
+
+
+def user_path(text: str | Path) -> Path:
+    """Return a path with `~` expanded.
+
+    Raises:
+        OptionError: it is no path that a file system takes.
+    """
+    if not isinstance(text, str | Path):
+        raise OptionError("this is no path.", expected="text or a pathlib.Path", got=type(text).__name__)
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (RuntimeError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OptionError(f"{printable(str(text))[:60]} is no path that can be used.", got=reason) from None
+    return path
+
+
+def printable(name: str) -> str:
+    """Return a name with what is not Unicode replaced, so that it can be shown and stored."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def count(number: int, noun: str, nouns: str | None = None) -> str:
+    """Say how many: "1 file", "3 files"."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def some(names: list[str], shown: int = 3) -> str:
+    """Name the first few, and how many more there are."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+
+from .conftest import BAD, GOOD, Said
+
+Run = Callable[..., Said]
+
+
+def test_fit_then_evaluate_then_predict(headstart: Run, reviews: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.headstart"
+    fitted = headstart("fit", reviews, "--backbone", "wordllama", "--out", out, "--test", "0.25", "--json")
+    assert fitted.code == 0
+    answer = fitted.json
+    assert answer["schema"] == "headstart.fit/1"
+    assert answer["model"] == str(out)
+    assert answer["backbone"] == "wordllama"
+    assert answer["strategy"] == "probe"
+    assert answer["task"] == "classification"
+    assert sum(answer["n"].values()) == 12
+    assert answer["metrics"]["accuracy"].keys() >= {"value", "low", "high", "n"}
+    assert answer["metrics"]["accuracy"]["n"] == answer["n"]["test"]
+    assert answer["baselines"].keys() == {"majority", "classical"}
+    assert answer["baselines"]["classical"]["accuracy"]["value"] == answer["baselines"]["classical"]["value"]
+    assert answer["seconds"]["total"] >= answer["seconds"]["adapt"]
+
+    again = headstart("evaluate", out, reviews, "--json")
+    assert again.json["n"] == answer["n"]["test"]
+    assert again.json["metrics"]["accuracy"] == answer["metrics"]["accuracy"]
+    assert again.json["warnings"][0]["code"] == "seen_in_training"
+
+    new = tmp_path / "new.csv"
+    new.write_text("id,text\n1,a lovely play\n2,\n")
+    predicted = headstart("predict", out, "a dreadful bore", new, "missing.txt", "--json")
+    assert predicted.code == 0
+    first, second, third, fourth = predicted.json["predictions"]
+    assert first["input"] == "a dreadful bore"
+    assert first["label"] in ("good", "bad")
+    assert second["probabilities"].keys() == {"good", "bad"}
+    assert third == {"input": "row 2", "error": "row 2 is empty."}
+    assert fourth["error"] == "missing.txt does not exist."
+    assert predicted.json["n_failed"] == 2
+
+
+def test_the_same_command_gives_the_same_answer(headstart: Run, reviews: Path, tmp_path: Path) -> None:
+    words = ("fit", reviews, "--backbone", "wordllama", "--json", "--out", tmp_path / "m.headstart")
+    one, other = headstart(*words).json, headstart(*words).json
+    assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_words_for_people(headstart: Run, reviews: Path, tmp_path: Path) -> None:
+    said = headstart("fit", reviews, "--backbone", "wordllama", "--out", tmp_path / "m.headstart")
+    for words in (
+        "accuracy",
+        "majority",
+        "classical",
+        "95 % intervals",
+        "held out as the test set",
+        "headstart predict",
+    ):
+        assert words in said.out
+    predicted = headstart("predict", tmp_path / "m.headstart", "a lovely film", "-", stdin="one line\n\nother line\n")
+    assert len(predicted.out.splitlines()) == 3
+    assert predicted.out.splitlines()[1].startswith("one line\t")
+
+
+def test_images_are_predicted_from_files_and_folders(headstart: Run, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.headstart"
+    assert headstart("fit", photos, "--out", out).code == 0
+    (photos / "red" / "broken.jpg").write_bytes(b"no")
+    said = headstart("predict", out, photos / "red", photos / "blue" / "0.png", "gone.png", "--json")
+    rows = said.json["predictions"]
+    assert len(rows) == 11
+    assert [row.get("label") for row in rows].count("red") >= 7
+    assert {row["input"]: row["error"] for row in rows if "error" in row} == {
+        str(photos / "red" / "broken.jpg"): "broken.jpg is not an image.",
+        "gone.png": "gone.png does not exist.",
+    }
+
+
+def test_numbers_and_label_sets(headstart: Run, tmp_path: Path) -> None:
+    lines = [
+        {"text": text, "y": n / 3, "tags": ["warm"] if n % 2 else ["warm", "cold"]} for n, text in enumerate(GOOD + BAD)
+    ]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    fit = (
+        "fit",
+        tmp_path / "t.jsonl",
+        "--backbone",
+        "wordllama",
+        "--test",
+        "0.3",
+        "--json",
+        "--out",
+        tmp_path / "m.headstart",
+    )
+    number = headstart(*fit, "--target", "y")
+    assert number.json["task"] == "regression"
+    assert number.json["metrics"].keys() == {"r2", "mae", "rmse"}
+    assert "value" in headstart("predict", tmp_path / "m.headstart", "a film", "--json").json["predictions"][0]
+    assert headstart("predict", tmp_path / "m.headstart", "a film").code == 0
+    sets = headstart(*fit, "--target", "tags")
+    assert sets.json["task"] == "multilabel"
+    assert "macro_f1" in sets.json["metrics"]
+    assert "labels" in headstart("predict", tmp_path / "m.headstart", "a film", "--json").json["predictions"][0]
+
+
+def test_truncated_texts_are_counted(headstart: Run, tmp_path: Path) -> None:
+    rows = [f'"{text} {"word " * (700 if n == 3 else 1)}",{"ab"[n % 2]}' for n, text in enumerate(GOOD + BAD)]
+    (tmp_path / "t.csv").write_text("text,label\n" + "\n".join(rows))
+    said = headstart("fit", tmp_path / "t.csv", "--backbone", "wordllama", "--json", "--out", tmp_path / "m.headstart")
+    found = {warning["code"]: warning["text"] for warning in said.json["warnings"]}
+    assert found["truncated_texts"] == "1 text cut off after 512 tokens, the most wordllama reads: row 4"
+
+
+def test_backbones_lists_the_catalogue_and_own_models(headstart: Run, saved_text_model: Path) -> None:
+    listed = headstart("backbones", saved_text_model.parent, "--json").json["backbones"]
+    assert {"efficientnet_lite0", "minilm_l6", "wordllama", str(saved_text_model)} <= {one["name"] for one in listed}
+    assert all(one["licence"] and one["trained_on"] for one in listed)
+    assert "wordllama" in headstart("backbones").out
+
+
+def make_tables(folder: Path) -> None:
+    """Write what is wrong with a table, a file each."""
+    files: dict[str, bytes] = {
+        "empty.csv": b"",
+        "header.csv": b"text,label\n",
+        "ragged.csv": b"text,label\na,b\nc,d,e,f\n",
+        "twice.csv": b"text,text,label\na b,c,d\n",
+        "latin.csv": "text,label\ncaf\xe9 au lait,a\n".encode("latin-1"),
+        "utf16.csv": "text,label\na b,a\n".encode("utf-16"),
+        "broken.jsonl": b'{"text": "a b", "label": "x"}\n{"text": \n',
+        "scalars.jsonl": b"1\n2\n",
+        "broken.parquet": b"PAR1 no",
+        "numbers.csv": b"a,b,label\n1,2,x\n3,4,y\n",
+        "oneclass.csv": b"text,label\na fine film,x\nanother film,x\n",
+        "nolabel.csv": b"text,label\na fine film,\nanother film,\n",
+        "untold.csv": b"text,colour,shape\na fine film,x,y\nanother film,z,w\n",
+        "badsplit.csv": b"text,label,split\na fine film,x,maybe\nanother film,y,train\n",
+        "notrain.csv": b"text,label,split\na fine film,x,test\nanother film,y,test\n",
+        "onlytrain.csv": b"text,label,split\na fine film,x,train\nanother film,x,train\nthird film,y,test\n",
+        "two.csv": b"text,label\na fine film,x\nanother film,y\n",
+        "escape.csv": b"file,label\n../../etc/passwd.png,x\nb.png,y\n",
+        "gone.csv": b"file,label\na.png,x\nb.png,y\n",
+        "words.csv": b"text,y\na fine film,much\nanother film,little\n",
+        "letters.txt": b"a b c",
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+FIT = [
+    (("nowhere",), "does not exist"),
+    (("bad/empty.csv",), "is empty"),
+    (("bad/header.csv",), "has no rows"),
+    (("bad/ragged.csv",), "cannot be read as CSV"),
+    (("bad/twice.csv",), "two columns named 'text'"),
+    (("bad/latin.csv",), "is not UTF-8"),
+    (("bad/utf16.csv",), "is not UTF-8"),
+    (("bad/broken.jsonl",), "cannot be read as JSONL"),
+    (("bad/scalars.jsonl",), "cannot be read as JSONL"),
+    (("bad/broken.parquet",), "cannot be read as PARQUET"),
+    (("bad/letters.txt",), "is not a table"),
+    (("bad/numbers.csv",), "no column holds texts"),
+    (("bad/oneclass.csv",), "only one class"),
+    (("bad/nolabel.csv",), "none of the 2 examples"),
+    (("bad/untold.csv",), "no column is plainly the target"),
+    (("bad/badsplit.csv",), "in no known split"),
+    (("bad/notrain.csv",), "no train part"),
+    (("bad/onlytrain.csv",), "only one label"),
+    (("bad/two.csv",), "too few to hold out"),
+    (("bad/escape.csv",), "outside its folder"),
+    (("bad/gone.csv",), "none of the 2 examples"),
+    (("bad/words.csv", "--target", "y", "--task", "regression"), "none of the 2 examples"),
+    (("bad",), "no images"),
+    (("hollow",), "no images"),
+    (("loose",), "carry no label"),
+    (("ruined",), "none of the 2 examples"),
+    (("reviews.csv", "--target", "nothing"), "no column 'nothing'"),
+    (("reviews.csv", "--input", "nothing"), "no column 'nothing'"),
+    (("reviews.csv", "--group", "nothing"), "no column 'nothing'"),
+    (("reviews.csv", "--sensitive", "nothing"), "no column 'nothing'"),
+    (("reviews.csv", "--input", "text", "--target", "text"), "both input and target"),
+    (("reviews.csv", "--task", "guessing"), "kind of task is unknown"),
+    (("reviews.csv", "--test", "0"), "test share is out of range"),
+    (("reviews.csv", "--test", "1.5"), "test share is out of range"),
+    (("reviews.csv", "--test", "lots"), "Invalid value"),
+    (("reviews.csv", "--nonsense"), "No such option"),
+    (("reviews.csv", "--cut", "99"), "there is no cut 99"),
+    (("reviews.csv", "--backbone", "minilm"), "there is no backbone"),
+    (("reviews.csv", "--backbone", "efficientnet_lite0"), "reads images"),
+    (("reviews.csv", "--backbone", "timm/nothing_at_all"), "timm knows no network"),
+    (("reviews.csv", "--backbone", "hollow"), "is not a model"),
+    (("reviews.csv", "--out", "reviews.csv"), "is not a model of ours"),
+    (("reviews.csv", "--out", "bad"), "is not a model of ours"),
+    (("reviews.csv", "--out", "no/such/place.headstart"), "does not exist"),
+    ((), "Missing argument"),
+]
+
+
+@pytest.fixture
+def workplace(reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved_text_model: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("bad", "hollow", "loose", "ruined/a", "ruined/b"):
+        (tmp_path / name).mkdir(parents=True)
+    make_tables(tmp_path / "bad")
+    for name in ("loose/1.png", "ruined/a/1.png", "ruined/b/2.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    shutil.copytree(saved_text_model, tmp_path / "m.headstart")
+    return tmp_path
+
+
+def one_clear_sentence(said: Said, words: str) -> None:
+    assert said.code == 2
+    flat = " ".join(said.err.replace("│", " ").split())
+    assert words in flat
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(("words", "sentence"), FIT)
+def test_a_wrong_question_to_fit(headstart: Run, workplace: Path, words: tuple[str, ...], sentence: str) -> None:
+    before = sorted(workplace.rglob("*"))
+    extra = () if "--backbone" in words or not words else ("--backbone", "wordllama")
+    one_clear_sentence(headstart("fit", *words, *extra), sentence)
+    assert sorted(workplace.rglob("*")) == before
+
+
+OTHERS = [
+    (("predict", "gone.headstart", "a text"), "there is no model at"),
+    (("predict", "reviews.csv", "a text"), "is not a saved model"),
+    (("predict", "hollow", "a text"), "is not a saved model"),
+    (("predict", "m.headstart"), "Missing argument"),
+    (("predict", "m.headstart", ""), "none of the 1 inputs"),
+    (("predict", "m.headstart", "gone.txt"), "none of the 1 inputs"),
+    (("predict", "m.headstart", "hollow"), "none of the 1 inputs"),
+    (("predict", "m.headstart", "bad/numbers.csv"), "no column holds texts"),
+    (("predict", "m.headstart", "-"), "there is nothing to predict"),
+    (("evaluate", "m.headstart", "nowhere"), "does not exist"),
+    (("evaluate", "m.headstart", "bad/untold.csv"), "no column 'label'"),
+    (("evaluate", "m.headstart", "bad/two.csv"), "none of the data's labels"),
+    (("evaluate", "m.headstart", "reviews.csv"), "all 12 examples were used to train"),
+    (("evaluate", "m.headstart", "reviews.csv", "--target", "nothing"), "no column 'nothing'"),
+    (("demo", "--out", "reviews.csv"), "cannot be written"),
+    (("nonsense",), "No such command"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), OTHERS)
+def test_other_wrong_questions(headstart: Run, workplace: Path, words: tuple[str, ...], sentence: str) -> None:
+    before = sorted(workplace.rglob("*"))
+    one_clear_sentence(headstart(*words, stdin=""), sentence)
+    assert sorted(workplace.rglob("*")) == before
+
+
+def test_errors_in_json_have_their_fields(headstart: Run, workplace: Path) -> None:
+    said = headstart("fit", "reviews.csv", "--target", "nothing", "--json")
+    assert said.code == 2
+    assert said.json == {
+        "schema": "headstart.error/1",
+        "error": "OptionError",
+        "problem": "there is no column 'nothing'.",
+        "expected": "one of text, label",
+        "got": "'nothing'",
+        "hint": None,
+    }
+
+
+def test_a_column_that_is_nearly_right_is_hinted_at(headstart: Run, workplace: Path) -> None:
+    assert "did you mean 'label'?" in headstart("fit", "reviews.csv", "--target", "labl").err
+
+
+def test_every_verb_can_be_called_twice(reviews: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        result = hs.fit(str(reviews), backbone="wordllama", out=tmp_path / "m.headstart")
+        data = hs.read(reviews)
+        train, test = data.split(test=0.4)
+        model = hs.adapt(train, backbone="wordllama")
+        assert hs.evaluate(model, test).n == len(test)
+        assert hs.load(tmp_path / "m.headstart").predict(["a film"])[0].label in ("good", "bad")
+        assert hs.list_backbones()
+        assert result.path is not None
+        assert np.isfinite(result.evaluation.metrics["accuracy"].value)
+    for verb in (hs.fit, hs.read, hs.adapt, hs.evaluate, hs.load, hs.check, hs.list_backbones, hs.load_backbone):
+        assert callable(verb)
+
+
+def test_a_demo_makes_models_and_says_what_to_type_next(
+    headstart: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("headstart.demo.TESTED_A_CLASS", 3)
+    said = headstart("demo")
+    assert said.code == 0
+    for name in ("digits", "scipy"):
+        assert f"headstart predict headstart-demo/{name}.headstart" in said.out
+        assert hs.load(tmp_path / "headstart-demo" / f"{name}.headstart").task.kind == "classification"
+    assert headstart("predict", "headstart-demo/digits.headstart", "headstart-demo/digits/test/7").code == 0
