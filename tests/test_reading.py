@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -314,10 +316,7 @@ def test_linked_class_folders_and_files_are_read(photos: Path, tmp_path: Path) -
 
 
 def test_names_that_are_not_unicode_are_read(photos: Path) -> None:
-    import os
-
-    source = photos / "red" / "0.png"
-    os.rename(source, os.fsencode(photos / "red") + b"/\xff\xfe.png")
+    (photos / "red" / "0.png").rename(os.fsdecode(os.fsencode(photos / "red") + b"/\xff\xfe.png"))
     assert len(hs.read(photos)) == 16
 
 
@@ -370,8 +369,6 @@ def test_splits_with_a_name_before_them_and_other_folders(photos: Path) -> None:
         for colour in ("red", "blue"):
             (photos / part / colour).mkdir()
             picture(len(part), colour).save(photos / part / colour / "p.png")
-    import shutil
-
     for colour in ("red", "blue"):
         shutil.rmtree(photos / colour)
     data = hs.read(photos)

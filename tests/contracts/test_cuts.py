@@ -9,8 +9,9 @@ import pytest
 import timm
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from headstart.backbones import language
+from headstart.backbones import language, vision
 from headstart.backbones.catalogue import CATALOGUE
 from headstart.backbones.planning import plan_cuts
 from headstart.backbones.replay import Replay
@@ -209,3 +210,25 @@ def test_a_cut_leaves_the_network_as_it_was(replayed: Callable[[str], Any]) -> N
         replay.above(batch, state, 4)
     assert all(torch.equal(before[name], tensor) for name, tensor in replay.trunk.state_dict().items())
     assert not any("forward" in module.__dict__ for module in replay.trunk.modules())
+
+
+@pytest.mark.parametrize("name", [*TIMM, *TRANSFORMERS])
+def test_a_probe_can_read_at_every_cut(name: str, replayed: Callable[[str], Any]) -> None:
+    """The width it reads is the same for batches of other sizes and lengths."""
+    replay, batch = replayed(name)
+    if name in TIMM:
+        prepare: Any = vision.ImagePreparer({}, 3)
+        batches = [batch, {"x": batch["x"][:1]}]
+    else:
+        prepare = language.TextPreparer(None, 16)
+        batches = [batch, padded([[11, 12, 13, 14, 15], [21, 22], [31] * 12])]
+    with torch.no_grad():
+        for cut in range(1, replay.n_stages):
+            widths = set()
+            for one in batches:
+                leaves = [leaf for leaf in tree_leaves(replay.below(one, cut)) if torch.is_tensor(leaf)]
+                read = prepare.read([leaf for leaf in leaves if leaf.is_floating_point()], replay.trunk, one)
+                assert read is not None, cut
+                assert read.shape[0] == len(next(iter(one.values())))
+                widths.add(read.shape[1])
+            assert len(widths) == 1, cut

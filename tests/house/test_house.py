@@ -111,6 +111,13 @@ def test_json_fields_are_documented_in_both_directions(
     assert documented("headstart.demo/1") == {"schema", "results"}
 
 
+def test_the_codes_of_findings_are_documented_in_both_directions() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    raised = set(re.findall(r'Finding\(\s*"(\w+)"', sources))
+    page = (ROOT / "docs" / "json.md").read_text().split("## Codes of warnings")[1]
+    assert raised == set(re.findall(r"`(\w+)`", page))
+
+
 def test_links_in_the_documents_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):

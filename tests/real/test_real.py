@@ -50,4 +50,4 @@ def test_chest_x_rays_by_patient(real: Find) -> None:
 def test_imbalanced_messages(real: Find) -> None:
     result = hs.fit(str(real("sms_spam")), backbone="wordllama")
     assert any("the largest class is 7 times the smallest" in note for note in result.notes)
-    assert result.evaluation.metrics["balanced_accuracy"].value > 0.9
+    assert result.evaluation.metrics["balanced_accuracy"].value > 0.8
