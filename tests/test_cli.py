@@ -304,3 +304,62 @@ def test_a_demo_makes_models_and_says_what_to_type_next(
         assert f"headstart predict headstart-demo/{name}.headstart" in said.out
         assert hs.load(tmp_path / "headstart-demo" / f"{name}.headstart").task.kind == "classification"
     assert headstart("predict", "headstart-demo/digits.headstart", "headstart-demo/digits/test/7").code == 0
+
+
+def test_bytes_from_standard_input_that_are_no_text(headstart: Run, saved_text_model: Path) -> None:
+    said = headstart("predict", saved_text_model, "-", "--json", stdin=bytes(range(128, 256)) + b"\na good film\n")
+    assert said.code == 0
+    assert len(said.json["predictions"]) >= 2
+
+
+def test_strings_in_a_list_are_texts_and_paths_are_files(text_model: hs.Model, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("a lovely film")
+    answers = text_model.predict([".", str(tmp_path), tmp_path / "one.txt", tmp_path / "gone.txt", 5, None])
+    assert [answer.error is None for answer in answers] == [True, True, True, False, False, False]
+    assert len(text_model.predict(tmp_path)) == 1
+    assert len(text_model.predict(str(tmp_path / "one.txt"))) == 1
+
+
+def test_a_command_line_that_cannot_be_understood_has_its_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from headstart import cli
+
+    monkeypatch.setattr("sys.argv", ["headstart", "fit", "x", "--test", "abc", "--json"])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["schema"] == "headstart.error/1"
+    assert "Invalid value" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: hs.load(None), "this is no path"),  # type: ignore[arg-type]
+        (lambda: hs.load_backbone(5), "no name of a backbone"),  # type: ignore[arg-type]
+        (lambda: hs.adapt("x.csv"), "not a data set"),  # type: ignore[arg-type]
+        (lambda: hs.adapt(hs.read([("a b", "x"), ("c d", "y")]), strategy="probe"), "strategy is unknown"),  # type: ignore[arg-type]
+        (lambda: hs.adapt(hs.read([("a b", "x"), ("c d", "y")]), seed=None), "seed is no whole number"),  # type: ignore[arg-type]
+        (lambda: hs.Probe(cut=0), "nothing lies below cut 0"),
+        (lambda: hs.list_backbones("nowhere"), "is not a folder"),
+    ],
+)
+def test_wrong_arguments_in_python(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(hs.HeadstartError, match=words):
+        call()
+
+
+def test_one_example_can_be_evaluated(headstart: Run, saved_text_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("text,label\na nice one,good\n")
+    answer = headstart("evaluate", saved_text_model, tmp_path / "one.csv", "--json").json
+    assert answer["n"] == 1
+    assert answer["metrics"]["accuracy"]["high"] - answer["metrics"]["accuracy"]["low"] > 0.5
+    assert "class_not_tested" in {warning["code"] for warning in answer["warnings"]}
+
+
+def test_a_demo_leaves_other_things_alone(headstart: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "scipy.csv").write_text("mine")
+    assert headstart("demo", "--out", tmp_path / "mine").code == 2
+    assert (tmp_path / "mine" / "scipy.csv").read_text() == "mine"

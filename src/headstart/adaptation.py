@@ -50,7 +50,7 @@ def adapt(
         >>> hs.adapt(data, backbone="wordllama", strategy=hs.Probe()).record["strategy"]
         'probe'
     """
-    strategy = _checked(train, strategy)
+    strategy = _checked(train, strategy, seed)
     train, validation = _without_test(train, validation)
     loaded = backbone if isinstance(backbone, Backbone) else load_for(train, backbone)
     require_modality(loaded, train)
@@ -75,11 +75,13 @@ def adapt(
     return Model(loaded, cut, fitted.head, task, train.columns, record, fingerprints(examples.contents))
 
 
-def _checked(train: object, strategy: object) -> Probe:
+def _checked(train: object, strategy: object, seed: object) -> Probe:
     if not isinstance(train, Dataset):
         raise DataError("this is not a data set.", expected="what hs.read returns", got=type(train).__name__)
     if strategy is not None and not isinstance(strategy, Probe):
         raise OptionError("the strategy is unknown.", expected="hs.Probe()", got=repr(strategy))
+    if not isinstance(seed, int):
+        raise OptionError("the seed is no whole number.", expected="a whole number", got=repr(seed))
     return strategy or Probe()
 
 

@@ -266,7 +266,8 @@ def _standard_input() -> list[str]:
             expected="lines piped in",
             hint="cat texts.txt | headstart predict M -",
         )
-    return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+    lines = sys.stdin.buffer.read().decode("utf-8", "replace").splitlines()
+    return [line for line in lines if line.strip()]
 
 
 def _example_input(result: Any) -> str:
@@ -287,6 +288,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    _answered.clear()
     try:
         app(prog_name="headstart")
     except SystemExit as end:

@@ -17,7 +17,6 @@ from headstart.tasks import Task
 from headstart.wording import count, some
 
 Measures = dict[str, Measure]
-FEW_GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def _kept(model: Model, data: Dataset, keep_seen: bool) -> tuple[Dataset, tuple[
 
 
 def _few_units(units: int, data: Dataset) -> tuple[Finding, ...]:
-    if data.groups is None or units >= FEW_GROUPS:
+    if data.groups is None or units >= metrics.FEW_UNITS:
         return ()
     return (Finding("few_groups", f"only {count(units, 'group')} to measure on: the intervals are rough"),)
 

@@ -21,6 +21,7 @@ from headstart.statistics import FEWER_RESAMPLES, Measure, percentile_interval, 
 from headstart.tasks import UNKNOWN, Task
 
 BINS = 10
+FEW_UNITS = 10
 TINY = 1e-15
 BOUNDED = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "auroc", "exact_match"})
 HEADLINE = {"classification": "accuracy", "multilabel": "macro_f1", "regression": "r2"}
@@ -104,8 +105,8 @@ def _share(right: np.ndarray, units: np.ndarray | None) -> dict[str, float | int
 def _with_interval(name: str, metric: Metric, weights: np.ndarray, units: np.ndarray, alone: bool) -> Measure:
     """Return a metric with Wilson's interval for a share of lone examples, otherwise the bootstrap's.
 
-    Where the bootstrap sees no spread (all right, all wrong), Wilson's bound for so many units stands in; a single
-    unit tells nothing.
+    Where the bootstrap sees too little spread (all right, all wrong, few units), the interval is widened to Wilson's
+    for so many units; a single unit tells nothing.
     """
     used = slice(None) if metric.used is None else metric.used
     own = units[used]
@@ -117,8 +118,9 @@ def _with_interval(name: str, metric: Metric, weights: np.ndarray, units: np.nda
     with np.errstate(all="ignore"):
         samples = metric.weighted(weights[:, used])
     low, high = percentile_interval(metric.value, samples)
-    if name in BOUNDED and low == high and metric.value in (0.0, 1.0):
-        low, high = wilson(metric.value * k, k)
+    if name in BOUNDED and (metric.value in (0.0, 1.0) or k < FEW_UNITS):
+        by_count = wilson(metric.value * k, k)
+        low, high = min(low, by_count[0]), max(high, by_count[1])
     return Measure(metric.value, low, high, count, k)
 
 

@@ -85,7 +85,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     table = _table(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %")
     table.add_column("")
     for column in ("this model", *names):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for metric, measure in evaluation.metrics.items():
         rivals = [evaluation.baselines[name].get(metric) for name in names]
         style = "bold" if metric == evaluation.headline else ""
@@ -143,8 +143,10 @@ def _words(metric: str, measure: Measure | None) -> str:
     """Say a measure in 17 characters: shares in per cent, the rest in three digits."""
     if measure is None:
         return "–"
-    if metric in BOUNDED:
+    if metric in BOUNDED or metric == "calibration_error":
         return _percent(measure.value, measure.low, measure.high)
+    if metric == "log_loss":
+        return f"{measure.value:.2f} [{measure.low:.2f}, {measure.high:.2f}]"
     return f"{measure.value:.3g} [{measure.low:.3g}, {measure.high:.3g}]"
 
 

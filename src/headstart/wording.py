@@ -13,8 +13,9 @@ def user_path(text: str | Path) -> Path:
     Raises:
         OptionError: it is no path that a file system takes.
     """
-    if not isinstance(text, str | Path):
-        raise OptionError("this is no path.", expected="text or a pathlib.Path", got=type(text).__name__)
+    if not isinstance(text, str | Path) or not str(text).strip():
+        got = "empty text" if isinstance(text, str) else type(text).__name__
+        raise OptionError("this is no path.", expected="text or a pathlib.Path", got=got)
     try:
         path = Path(text).expanduser()
         path.exists()

@@ -42,6 +42,8 @@ def load_backbone(name: str, *, channels: int = 3) -> Backbone:
         DependencyError: the package that carries the weights is not installed.
         ArtifactError: the artifact is damaged.
     """
+    if not isinstance(name, str):
+        raise BackboneError("this is no name of a backbone.", expected="text", got=type(name).__name__)
     if name in CATALOGUE:
         return _from_catalogue(CATALOGUE[name], channels)
     if name.startswith(TIMM):
