@@ -110,3 +110,16 @@ def test_a_validation_set_is_what_the_penalty_is_chosen_on() -> None:
 def test_a_wrong_probe_fails_when_it_is_made(wrong: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         Probe(**wrong)  # type: ignore[arg-type]
+
+
+def test_two_examples_in_all_are_learned_without_a_choice() -> None:
+    data = hs.read([("a fine film", "good"), ("a dull film", "bad")])
+    model = hs.adapt(data, backbone="wordllama")
+    assert model.record["chosen_on"] == "nothing: too few examples"
+    assert [answer.label for answer in model.predict(["a fine film", "a dull film"])] == ["good", "bad"]
+
+
+def test_a_group_that_cannot_be_separated_leaves_no_choice() -> None:
+    rows = [{"text": f"text {n} of {n * 7919}", "label": "ab"[n % 2], "who": "one"} for n in range(12)]
+    model = hs.adapt(hs.read(rows, group="who"), backbone="wordllama")
+    assert model.record["chosen_on"] == "nothing: too few examples"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headstart.backbones.sources import load_backbone
     from headstart.data import Dataset, Finding, check, read
     from headstart.evaluation import Evaluation, evaluate
+    from headstart.features import extract
     from headstart.job import Result, fit
     from headstart.model import Model, Prediction, load
     from headstart.strategies import Probe
@@ -49,6 +50,7 @@ __all__ = [
     "adapt",
     "check",
     "evaluate",
+    "extract",
     "fit",
     "list_backbones",
     "load",
@@ -69,6 +71,7 @@ _HOMES = {
     "adapt": "adaptation",
     "check": "data",
     "evaluate": "evaluation",
+    "extract": "features",
     "fit": "job",
     "list_backbones": "backbones.listing",
     "load": "model",

@@ -34,6 +34,11 @@ def extract(
     Raises:
         DataError: an input cannot be read.
         OptionError: there is no such cut.
+
+    Example:
+        >>> import headstart as hs
+        >>> hs.extract(hs.load_backbone("wordllama"), ["a text", "another text"]).shape
+        (2, 256)
     """
     device = choose_device()
     backbone.trunk.to(device).eval()

@@ -103,7 +103,7 @@ def fit_probe(
         progress: called with (phase, done, total).
     """
     truth = task.encode(train.values)
-    folds = _folds(probe, train, seed) if held is None else [held]
+    folds = [held for held in (_folds(probe, train, seed) if held is None else [held]) if _teaches(task, truth, held)]
     units = np.unique(train.groups, return_inverse=True)[1] if train.groups is not None else None
     trials = _trials(probe, features, truth, task, folds, progress) if folds else {DEFAULT_STRENGTH: _Trial.none(truth)}
     strength = min(trials, key=lambda value: (trials[value].loss, value))
@@ -145,10 +145,14 @@ def _trials(
 
 
 def _folds(probe: Probe, train: Dataset, seed: int) -> list[np.ndarray]:
-    """Return the held-out masks (n,); fewer than asked for where there are few units, none where there is one."""
+    """Return the held-out masks (n,); fewer than asked for where there are few units."""
     fold = train.folds(min(probe.folds, max(2, len(set(train.units.tolist())))), seed=seed)
-    masks = [fold == number for number in np.unique(fold)]
-    return masks if len(masks) > 1 else []
+    return [fold == number for number in np.unique(fold)]
+
+
+def _teaches(task: Task, truth: np.ndarray, held: np.ndarray) -> bool:
+    """Tell whether anything can be seen by holding these out: some are fitted on, and their classes are learned."""
+    return bool(not held.all() and (held & _is_learned(task, truth, ~held)).any())
 
 
 def _try(
