@@ -59,6 +59,7 @@ def test_the_same_command_gives_the_same_answer(headstart: Run, reviews: Path, t
 def test_words_for_people(headstart: Run, reviews: Path, tmp_path: Path) -> None:
     said = headstart("fit", reviews, "--backbone", "wordllama", "--out", tmp_path / "m.headstart")
     for words in (
+        "no clear difference from the",
         "accuracy",
         "majority",
         "classical",
@@ -300,6 +301,7 @@ def test_a_demo_makes_models_and_says_what_to_type_next(
     monkeypatch.setattr("headstart.demo.TESTED_A_CLASS", 3)
     said = headstart("demo")
     assert said.code == 0
+    assert "headstart fit headstart-demo/digits --cut 16" in said.out
     for name in ("digits", "scipy"):
         assert f"headstart predict headstart-demo/{name}.headstart" in said.out
         assert hs.load(tmp_path / "headstart-demo" / f"{name}.headstart").task.kind == "classification"

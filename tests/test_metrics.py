@@ -8,7 +8,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from headstart import metrics
-from headstart.statistics import percentile_interval, resampled_weights, wilson
+from headstart.evaluation import Evaluation
+from headstart.statistics import Measure, percentile_interval, resampled_weights, wilson
 from headstart.tasks import Task
 
 CLASSES = Task("y", "classification", ("a", "b", "c"))
@@ -187,3 +188,20 @@ def test_one_label_of_a_set_has_its_own_f1() -> None:
     task = Task("y", "multilabel", ("a",))
     truth, outputs = np.array([[1], [1], [0], [0]]), np.array([[0.9], [0.2], [0.1], [0.8]])
     assert metrics.measure(task, truth, outputs)["macro_f1"].value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        ((0.9, 0.85, 0.95), (0.5, 0.4, 0.6), "better than without transfer"),
+        ((0.5, 0.4, 0.6), (0.9, 0.85, 0.95), "no benefit from transfer here"),
+        ((0.5, 0.4, 0.6), (0.55, 0.45, 0.65), "no clear difference from the classical baseline"),
+    ],
+)
+def test_a_comparison_in_words(
+    ours: tuple[float, float, float], theirs: tuple[float, float, float], words: str
+) -> None:
+    mine, rival, least = ({"accuracy": Measure(*one, 50, 50)} for one in (ours, theirs, (0.1, 0.0, 0.2)))
+    found = Evaluation(CLASSES, 50, mine, {"majority": least, "classical": rival}, [], [])
+    assert words in found.comparison
+    assert found.as_dict()["comparison"] == found.comparison

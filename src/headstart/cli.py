@@ -65,9 +65,11 @@ def demo(
             results.append(result.as_dict())
             if not as_json:
                 screen.show_result(result)
+                further = f"headstart fit {_quoted(shown.data)} {shown.further}   # read lower down, before objects"
                 _next(
                     f"headstart predict {_quoted(model)} {shown.try_it}",
                     f"headstart evaluate {_quoted(model)} {_quoted(shown.data)}",
+                    *([further] if shown.further else []),
                 )
         answer.update({"schema": "headstart.demo/1", "results": results})
 

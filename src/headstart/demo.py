@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import inspect
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,13 @@ class Demo:
         data: where it was written.
         words: what it is, in a sentence.
         try_it: what to give to `headstart predict` afterwards.
+        further: options worth trying next, or nothing.
     """
 
     data: Path
     words: str
     try_it: str
+    further: str = ""
 
 
 def write_demos(folder: Path) -> list[Demo]:
@@ -71,7 +74,7 @@ def _digits(folder: Path) -> Demo:
     words = (
         f"handwritten digits inside scikit-learn: {LABELS_A_CLASS} labels a class, {TESTED_A_CLASS} a class to test on"
     )
-    return Demo(folder, words, str(folder / "test" / "7"))
+    return Demo(folder, words, shlex.quote(str(folder / "test" / "7")), further="--cut 16")
 
 
 def _picture(ink: np.ndarray) -> Image.Image:

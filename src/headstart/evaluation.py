@@ -47,6 +47,19 @@ class Evaluation:
         wanted = metrics.HEADLINE[self.task.kind]
         return wanted if wanted in self.metrics else next(iter(self.metrics))
 
+    @property
+    def comparison(self) -> str:
+        """Say how the headline stands beside the best baseline's, by their intervals; not a test of the difference."""
+        if not self.baselines:
+            return ""
+        rival = max(self.baselines, key=lambda name: self.baselines[name][self.headline].value)
+        ours, theirs = self.metrics[self.headline], self.baselines[rival][self.headline]
+        if ours.low > theirs.high:
+            return f"better than without transfer: the interval lies wholly above the {rival} baseline's"
+        if ours.high < theirs.low:
+            return f"no benefit from transfer here: the {rival} baseline's interval lies wholly above this model's"
+        return f"no clear difference from the {rival} baseline: the intervals overlap"
+
     def __str__(self) -> str:
         return f"{self.headline} {self.metrics[self.headline]}"
 
@@ -58,6 +71,7 @@ class Evaluation:
         rivals = {name: {**found[self.headline].as_dict(), **_plain(found)} for name, found in self.baselines.items()}
         return {
             "headline": self.headline,
+            "comparison": self.comparison,
             "metrics": _plain(self.metrics),
             "baselines": rivals,
             "per_class": self.per_class,

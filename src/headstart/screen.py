@@ -91,6 +91,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         style = "bold" if metric == evaluation.headline else ""
         table.add_row(TITLES.get(metric, metric), *(_words(metric, one) for one in (measure, *rivals)), style=style)
     OUT.print(table)
+    OUT.print(Text(evaluation.comparison, style="bold"))
     if len(evaluation.per_class) > 1:
         OUT.print(_class_table(evaluation))
 
