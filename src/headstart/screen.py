@@ -33,7 +33,7 @@ TITLES = {
     "micro_f1": "micro F1",
     "auroc": "AUROC",
     "log_loss": "log loss ↓",
-    "calibration_error": "calibration error ↓",
+    "calibration_error": "calibration ↓",
     "exact_match": "exact match",
     "r2": "R²",
     "mae": "mean absolute error ↓",
@@ -163,7 +163,7 @@ def _class_table(evaluation: Evaluation) -> Table:
     table.add_column("class", overflow="fold")
     for column in ("n", "recall", "precision", "F1"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("most often taken for", overflow="fold")
+    table.add_column("taken for", overflow="fold")
     for row in rows[:CLASSES_SHOWN]:
         f1 = "–" if row["f1"] is None else f"{100 * row['f1']:.1f}"
         label = Text(row["label"])
