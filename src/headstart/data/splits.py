@@ -2,8 +2,8 @@
 
 Every unit (what must not be separated) draws a number in [0, 1) from the hash of its content or group and the
 seed, and goes to the test side when the number is below the share asked for.
-So a unit stays where it is when others are added.
-The draw is corrected, class by class and only at the boundary, where it would leave a class's held-out part more
+So a unit stays where it is when others are added, but for the few nearest a boundary that has to be corrected:
+the draw is corrected, class by class and only at the boundary, where it would leave a class's held-out part more
 than one example and more than a quarter larger or smaller than what was asked for.
 """
 
