@@ -186,8 +186,10 @@ def test_classes_are_grouped_as_the_whole_is() -> None:
 
 def test_one_label_of_a_set_has_its_own_f1() -> None:
     task = Task("y", "multilabel", ("a",))
-    truth, outputs = np.array([[1], [1], [0], [0]]), np.array([[0.9], [0.2], [0.1], [0.8]])
-    assert metrics.measure(task, truth, outputs)["macro_f1"].value == pytest.approx(0.5)
+    truth, outputs = np.array([[1], [1], [1], [0]]), np.array([[0.9], [0.8], [0.1], [0.2]])
+    found = metrics.measure(task, truth, outputs)
+    for name in ("macro_f1", "micro_f1"):
+        assert found[name].value == pytest.approx(0.8), name
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ FEW_UNITS = 10
 TINY = 1e-15
 BOUNDED = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "auroc", "exact_match"})
 HEADLINE = {"classification": "accuracy", "multilabel": "macro_f1", "regression": "r2"}
-LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "rmse"})
 
 Weighted = Callable[[np.ndarray], np.ndarray]
 """From weights (r, n) to a metric's value in each of r samples (r,)."""
@@ -160,11 +159,9 @@ def _multilabel(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
     losses = -(truth * np.log(np.clip(outputs, TINY, 1)) + (1 - truth) * np.log(np.clip(1 - outputs, TINY, 1))).mean(1)
     found = {
         "exact_match": Metric(float(sk.accuracy_score(truth, answers)), _mean(exact.astype(float))),
-        "macro_f1": Metric(
-            float(sk.f1_score(truth, answers, average="macro", zero_division=0)), _label_f1(truth, answers)
-        ),
+        "macro_f1": Metric(_macro_f1(truth, answers), _label_f1(truth, answers)),
         "micro_f1": Metric(
-            float(sk.f1_score(truth, answers, average="micro", zero_division=0)), _label_f1(truth, answers, pooled=True)
+            float(sk.f1_score(truth.ravel(), answers.ravel(), zero_division=0)), _label_f1(truth, answers, pooled=True)
         ),
     }
     auroc = _macro_auroc(truth, outputs)
