@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from headstart.features import extract
     from headstart.job import Result, fit
     from headstart.model import Model, Prediction, load
-    from headstart.strategies import Probe
+    from headstart.plan import Plan, read_plan
+    from headstart.schedules import Schedule
+    from headstart.strategies import FineTune, FromScratch, LoRA, Probe
 
 __version__ = "0.1.0"
 
@@ -40,12 +42,17 @@ __all__ = [
     "DependencyError",
     "Evaluation",
     "Finding",
+    "FineTune",
+    "FromScratch",
     "HeadstartError",
+    "LoRA",
     "Model",
     "OptionError",
+    "Plan",
     "Prediction",
     "Probe",
     "Result",
+    "Schedule",
     "StorageError",
     "adapt",
     "check",
@@ -56,6 +63,7 @@ __all__ = [
     "load",
     "load_backbone",
     "read",
+    "read_plan",
 ]
 
 _HOMES = {
@@ -63,11 +71,16 @@ _HOMES = {
     "Card": "backbones.card",
     "Dataset": "data",
     "Evaluation": "evaluation",
+    "FineTune": "strategies",
     "Finding": "data",
+    "FromScratch": "strategies",
+    "LoRA": "strategies",
     "Model": "model",
+    "Plan": "plan",
     "Prediction": "model",
     "Probe": "strategies",
     "Result": "job",
+    "Schedule": "schedules",
     "adapt": "adaptation",
     "check": "data",
     "evaluate": "evaluation",
@@ -77,6 +90,7 @@ _HOMES = {
     "load": "model",
     "load_backbone": "backbones.sources",
     "read": "data",
+    "read_plan": "plan",
 }
 
 

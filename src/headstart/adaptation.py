@@ -1,48 +1,66 @@
-"""Adaptation: one backbone and one strategy make a model."""
+"""Adaptation: one backbone and one strategy make a model; of several strategies, the one that is chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from headstart import baselines
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.catalogue import DEFAULTS
-from headstart.backbones.sources import load_backbone
+from headstart.checkpoints import checkpoints_beside
+from headstart.choosing import Choice, consider
 from headstart.data import Dataset
+from headstart.devices import steady
 from headstart.errors import DataError, OptionError
-from headstart.features import extract
+from headstart.ground import Ground, begin
+from headstart.heads import LinearHead
 from headstart.model import Model, fingerprints
+from headstart.plan import BUDGET, Pilot, Plan, make_plan
 from headstart.progress import Progress, silent
-from headstart.strategies.probe import Probe, fit_probe
-from headstart.tasks import Task
+from headstart.strategies import KINDS, Learning, Probe, Strategy, as_fields
+from headstart.strategies.probe import DEFAULT_STRENGTH
+from headstart.tuning import Tuning, begin_tuning
+from headstart.wording import user_path
+
+PILOTED = 32
+"""Examples that the time of a step is measured on."""
 
 
 def adapt(
     train: Dataset,
     *,
     backbone: str | Backbone | None = None,
-    strategy: Probe | None = None,
+    strategy: Strategy | None = None,
     validation: Dataset | None = None,
     seed: int = 0,
+    plan: Plan | None = None,
+    checkpoint: str | Path | None = None,
     progress: Progress = silent,
 ) -> Model:
     """Make a model from labelled examples, a backbone and a strategy.
 
     Args:
         train: what is learned from; a given test part in it never is.
-        backbone: a name as `load_backbone` takes it, or a loaded backbone; the modality's default otherwise.
+        backbone: a name as `load_backbone` takes it, or a loaded backbone, which is not changed; the modality's
+            default otherwise.
         strategy: `Probe()` by default.
-        validation: what choices are made on; cross-validation inside `train` otherwise. It is learned from as well,
-            once the choices are made.
-        seed: of the folds.
+        validation: what choices are made on, such as the number of epochs; cross-validation inside `train` chooses a
+            probe's penalty otherwise. It is learned from as well, once the choices are made.
+        seed: of the folds, and of everything drawn while learning.
+        plan: how to run on this machine, from a model made before; settled anew otherwise. Its strategies do not count.
+        checkpoint: the path that the model will be saved at: unfinished work is kept beside it, so that the same call
+            goes on where a killed one stopped, to the same bits.
         progress: called with (phase, done, total).
 
     Raises:
         DataError: the examples do not fit the backbone, or there is nothing to learn.
         BackboneError: there is no such backbone.
+        OptionError: the strategy does not fit the backbone.
+        StorageError: unfinished work cannot be kept, or another process is at it.
 
     Example:
         >>> import headstart as hs
@@ -51,83 +69,119 @@ def adapt(
         'probe'
     """
     strategy = _checked(train, strategy, seed)
-    train, validation = _without_test(train, validation)
-    loaded = backbone if isinstance(backbone, Backbone) else load_for(train, backbone)
-    require_modality(loaded, train)
-    examples = train if validation is None else train.joined_with(validation)
-    held = None if validation is None else np.arange(len(examples)) >= len(train)
-    task = learned_task(examples)
-    features = extract(loaded, examples.inputs, cut=strategy.cut, progress=progress)
-    fitted = fit_probe(strategy, features, examples, held, task, seed=seed, progress=progress)
-    cut = None if strategy.cut is None else loaded.replay.resolve(strategy.cut)
-    record = {
-        "strategy": strategy.name,
-        "cut": cut if cut is not None else "top",
-        "strength": fitted.strength,
-        "balanced": fitted.balanced,
-        "losses": {f"{strength:g}": loss for strength, loss in fitted.losses.items()},
-        "chosen_on": fitted.chosen_on,
-        "seed": seed,
-        "n": {"train": len(train), "validation": len(validation) if validation is not None else 0},
-        "majority": baselines.majority(examples, task, 1).reshape(-1).tolist(),
-        "notes": list(fitted.notes),
+    path = user_path(checkpoint) if checkpoint is not None else None
+    with checkpoints_beside(path) as keeper:
+        return adapt_to(begin(train, validation, backbone, seed, keeper, progress), [strategy], plan=plan)
+
+
+def adapt_to(
+    ground: Ground, strategies: Sequence[Strategy] | None, *, plan: Plan | None = None, budget: float = BUDGET
+) -> Model:
+    """Choose among strategies by what they say of examples they did not learn from, and learn the chosen one on all.
+
+    Args:
+        ground: the backbone and the examples.
+        strategies: those considered, the simplest first; None considers what time allows.
+        plan: how to run, and what to consider where `strategies` does not say; settled anew otherwise.
+        budget: seconds for all of it.
+    """
+    question = ground.question(strategies, budget) | {"plan": plan.as_dict() if plan else None}
+    stored = ground.keeper.plan(question)
+    if stored is not None:
+        plan = Plan.from_dict(stored)
+    elif plan is None:
+        plan = make_plan(ground.backbone, len(ground.examples), strategies, budget=budget, pilot=_pilot(ground))
+    elif strategies is not None:
+        plan = replace(plan, strategies=tuple(strategies), kept=(all(plan.kept),) * len(strategies), left_out=())
+    ground.keeper.keep_plan(question, plan.as_dict())
+    with steady(plan.threads):
+        choice = consider(ground, plan)
+        if choice.tuning is None:
+            return _probed(ground, plan, choice)
+        return _tuned(ground, plan, choice, choice.tuning)
+
+
+def _pilot(ground: Ground) -> Pilot:
+    """Return what measures the seconds a step of a strategy takes, on a few of the examples."""
+
+    def pilot(strategy: Learning, keep: bool) -> float:
+        few = np.linspace(0, len(ground.examples) - 1, min(PILOTED, len(ground.examples))).astype(int)
+        tuning = begin_tuning(
+            strategy,
+            ground.backbone,
+            ground.examples.take(few),
+            ground.task,
+            features=ground.features[few] if strategy.starts_from_probe else None,
+            strength=DEFAULT_STRENGTH,
+            balanced=False,
+            keep=keep,
+            seed=ground.seed,
+        )
+        return tuning.seconds_a_step()
+
+    return pilot
+
+
+def _probed(ground: Ground, plan: Plan, choice: Choice) -> Model:
+    probe = choice.strategy
+    assert isinstance(probe, Probe)
+    cut = None if probe.cut is None else ground.backbone.replay.resolve(probe.cut)
+    record = _record(ground, plan, choice) | {"strategy": probe.name, "cut": cut if cut is not None else "top"}
+    return _model(ground, ground.backbone, cut, choice.probe.head, record)
+
+
+def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
+    """Learn the chosen strategy on everything, for as many epochs as were chosen."""
+    every = np.arange(len(ground.examples))
+    lesson, trained = tuning.train(every, every[:0], "final", stop_after=choice.epoch, progress=ground.progress)
+    learnable = lesson.learnable
+    backbone, head = tuning.finished(lesson, ground.examples.name)
+    record = _record(ground, plan, choice) | {
+        "strategy": tuning.strategy.name,
+        "cut": tuning.cut,
+        "epoch": trained.epoch,
+        "schedule": asdict(tuning.schedule),
+        "curve": trained.curve,
+        "tested_rates": choice.tested_rates,
+        "learnable": learnable,
+        "diverged": trained.diverged,
     }
-    return Model(loaded, cut, fitted.head, task, train.columns, record, fingerprints(examples.contents))
+    if trained.diverged:
+        words = f"{tuning.strategy.word} did harm and was undone: {trained.diverged}; its first head is left"
+        record["notes"] = [*record["notes"], f"{words}. The rate was {tuning.schedule.rate:g}: try a lower one"]
+    return _model(ground, backbone, None, head, record)
 
 
-def _checked(train: object, strategy: object, seed: object) -> Probe:
+def _record(ground: Ground, plan: Plan, choice: Choice) -> dict[str, Any]:
+    """Return how a model was made, as JSON holds it."""
+    probe, task, validation = choice.probe, ground.task, ground.validation
+    return {
+        "settings": as_fields(choice.strategy),
+        "backbone": ground.backbone.name,
+        "strength": probe.strength,
+        "balanced": probe.balanced,
+        "losses": {f"{strength:g}": loss for strength, loss in probe.losses.items()},
+        "chosen_on": probe.chosen_on,
+        "arms": list(choice.arms),
+        "seed": ground.seed,
+        "n": {"train": len(ground.train), "validation": len(validation) if validation is not None else 0},
+        "majority": baselines.majority(ground.examples, task, 1).reshape(-1).tolist(),
+        "plan": plan.as_dict(),
+        "notes": [*probe.notes, *plan.left_out],
+    }
+
+
+def _model(ground: Ground, backbone: Backbone, cut: int | None, head: LinearHead, record: dict[str, Any]) -> Model:
+    seen = fingerprints(ground.examples.contents)
+    return Model(backbone, cut, head, ground.task, ground.train.columns, record, seen)
+
+
+def _checked(train: object, strategy: object, seed: object) -> Strategy:
     if not isinstance(train, Dataset):
         raise DataError("this is not a data set.", expected="what hs.read returns", got=type(train).__name__)
-    if strategy is not None and not isinstance(strategy, Probe):
-        raise OptionError("the strategy is unknown.", expected="hs.Probe()", got=repr(strategy))
-    if not isinstance(seed, int):
-        raise OptionError("the seed is no whole number.", expected="a whole number", got=repr(seed))
-    return strategy or Probe()
-
-
-def _without_test(train: Dataset, validation: Dataset | None) -> tuple[Dataset, Dataset | None]:
-    """Keep a given test part out of training, and make a given validation part what choices are made on."""
-    if train.given is None or set(train.given) == {"train"}:
-        return train, validation
-    given = train.given_part("validation")
-    learned = train.given_part("train")
-    if not len(learned):
-        raise DataError("the given split has no train part.", expected="train, and validation or test")
-    return learned, validation if validation is not None or not len(given) else given
-
-
-def require_modality(backbone: Backbone, data: Dataset) -> None:
-    """Raise a `DataError` unless a backbone reads what a data set holds."""
-    if backbone.card.modality != data.modality:
-        raise DataError(
-            f"{backbone.name} reads {backbone.card.modality}s.",
-            expected=f"a backbone for {data.modality}s",
-            got=backbone.name,
-        )
-
-
-def load_for(data: Dataset, name: str | None) -> Backbone:
-    """Load the backbone of that name, or the modality's default, for pictures of the data's channel count."""
-    return load_backbone(name or DEFAULTS[data.modality], channels=data.channels or 3)
-
-
-def learned_task(examples: Dataset) -> Task:
-    """Return the task with only the labels that occur: others cannot be learned.
-
-    Raises:
-        DataError: fewer than two labels occur.
-    """
-    task = examples.task
-    if task.kind == "regression":
-        return task
-    values: Sequence[object] = examples.values
-    if task.kind == "multilabel":
-        values = [label for labels in examples.values if isinstance(labels, tuple) for label in labels]
-    labels = tuple(sorted({str(value) for value in values}))
-    if len(labels) < (2 if task.kind == "classification" else 1):
-        raise DataError(
-            f"the training examples hold only one label of {task.target!r}: nothing to learn.",
-            expected="two or more labels",
-            got=", ".join(labels) or "none",
-        )
-    return replace(task, labels=labels)
+    if strategy is not None and not isinstance(strategy, tuple(KINDS.values())):
+        expected = ", ".join(f"hs.{kind.__name__}()" for kind in KINDS.values())
+        raise OptionError("the strategy is unknown.", expected=expected, got=repr(strategy))
+    if not isinstance(seed, int) or seed < 0:
+        raise OptionError("the seed is no whole number from 0.", expected="a whole number", got=repr(seed))
+    return Probe() if strategy is None else cast(Strategy, strategy)

@@ -6,6 +6,7 @@ ants.headstart/
 ├── weights.safetensors   backbone and head
 ├── golden.safetensors    synthetic inputs and the outputs they must give
 ├── README.md             the model card
+├── training.svg          how it was learned, where more than a head was
 └── tokenizer/            for texts
 ```
 It is written under a temporary name, synced, and renamed; nothing in it is a pickle.
@@ -41,6 +42,7 @@ FORMAT_FAMILY = "headstart.artifact/"
 FORMAT = f"{FORMAT_FAMILY}1"
 SUFFIX = ".headstart"
 TOKENIZER = "tokenizer"
+CURVES = "training.svg"
 PART, OLD = ".part-", ".old-"
 MANIFEST, WEIGHTS, GOLDEN, README = "manifest.json", "weights.safetensors", "golden.safetensors", "README.md"
 RENAME_EXCHANGE = 2
@@ -104,7 +106,7 @@ def check_destination(path: Path) -> None:
 
 def _foreign_files(path: Path) -> list[str]:
     """Return the files in a folder that no save of ours put there."""
-    own = {MANIFEST, WEIGHTS, GOLDEN, README}
+    own = {MANIFEST, WEIGHTS, GOLDEN, README, CURVES}
     found = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
     return sorted(file.as_posix() for file in found if str(file) not in own and file.parts[0] != TOKENIZER)
 
@@ -116,6 +118,7 @@ def write(
     golden: dict[str, Tensor],
     readme: str,
     save_tokenizer: Callable[[Path], object] | None = None,
+    pictures: dict[str, str] | None = None,
 ) -> None:
     """Write an artifact, whole or not at all; one of ours that was there is replaced in a single step.
 
@@ -126,14 +129,16 @@ def write(
 
     path = path.resolve()
     check_destination(path)
-    with _storage_errors(path):
+    with storage_errors(path):
         _settle(path)
         part = Path(tempfile.mkdtemp(prefix=f".{path.name}{PART}", dir=path.parent))
     try:
-        with _storage_errors(path), _held(part):
+        with storage_errors(path), held(part):
             save_file(weights, part / WEIGHTS)
             save_file(golden, part / GOLDEN)
             (part / README).write_text(readme, encoding="utf-8")
+            for name, drawing in (pictures or {}).items():
+                (part / name).write_text(drawing, encoding="utf-8")
             if save_tokenizer is not None:
                 save_tokenizer(part / TOKENIZER)
             _write_manifest(part, manifest)
@@ -234,7 +239,7 @@ def _load(file: Path) -> dict[str, Tensor]:
 
 
 @contextlib.contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """Turn what the operating system and safetensors say of a failed write into one sentence."""
     from safetensors import SafetensorError
 
@@ -297,12 +302,12 @@ def _settle(path: Path) -> None:
             (old / path.name).rename(path)
         shutil.rmtree(old, ignore_errors=True)
     for part in path.parent.glob(f".{glob.escape(path.name)}{PART}*"):
-        with contextlib.suppress(OSError), _held(part):
+        with contextlib.suppress(OSError), held(part):
             shutil.rmtree(part, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> Iterator[None]:
     """Hold a lock on a folder; the system lets go of it when its holder is killed.
 
     Raises:

@@ -42,6 +42,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/
 Saved = Annotated[str, typer.Argument(help="A model made here: a .headstart folder.")]
 
 
+Source = Annotated[str | None, typer.Option("--backbone", help="Pretrained model; see `headstart backbones`.")]
+Cut = Annotated[int | None, typer.Option(help="Stages frozen; a probe reads after them; negative: from the top.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the examples, for what learns above the cut.")]
+Rate = Annotated[float | None, typer.Option(help="Learning rate of the top stage; settled or found by default.")]
+PlanFile = Annotated[str | None, typer.Option("--plan", help="Replay the plan in a file or a saved model.")]
+
+
 @app.command()
 def demo(
     out: Annotated[str, typer.Option(help="Folder for the data and the models.")] = "headstart-demo",
@@ -82,21 +89,31 @@ def fit(
     group: Group = None,
     sensitive: Sensitive = None,
     task: Kind = None,
-    backbone: Annotated[str | None, typer.Option(help="Pretrained model; see `headstart backbones`.")] = None,
-    cut: Annotated[int | None, typer.Option(help="Stages frozen and read after; negative: from the top.")] = None,
+    backbone: Source = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="probe, finetune, lora or scratch; else chosen out of fold.")
+    ] = None,
+    cut: Cut = None,
+    epochs: Epochs = None,
+    rate: Rate = None,
+    budget: Annotated[float, typer.Option(help="Seconds for comparing and learning.")] = 600.0,
+    plan: PlanFile = None,
     test: Annotated[float, typer.Option(help="Share held out where the data brings no split.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
     out: Annotated[str | None, typer.Option(help="Where to save the model; DATA.headstart by default.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read, check, split, adapt, measure and save: the main job.
+    """Read, check, split, choose, learn, measure and save: the main job.
+
+    Interrupted, the same command goes on where it was.
 
     Example: `headstart fit photos/ --out ants.headstart`
     """
     with _one_answer(as_json) as answer:
         from headstart import screen
         from headstart.job import fit as run_fit
-        from headstart.strategies import Probe
+        from headstart.plan import read_plan
+        from headstart.strategies import named
 
         with screen.progress_bars() as progress:
             result = run_fit(
@@ -107,9 +124,11 @@ def fit(
                 sensitive=sensitive or (),
                 task=task,  # type: ignore[arg-type]  # read says what is wrong with it
                 backbone=backbone,
-                strategy=Probe(cut=cut),
+                strategy=named(strategy, cut=cut, epochs=epochs, rate=rate),
                 test=test,
                 seed=seed,
+                budget=budget,
+                plan=read_plan(plan) if plan is not None else None,
                 out=out if out is not None else _default_out(data),
                 progress=progress,
             )
@@ -118,6 +137,64 @@ def fit(
             screen.show_result(result)
             screen.OUT.print(f"saved {result.path}")
             _next(f"headstart predict {_quoted(result.path)} {_example_input(result)}")
+
+
+@app.command()
+def adapt(
+    data: Data,
+    strategy: Annotated[str, typer.Option(help="probe, finetune, lora or scratch.")] = "probe",
+    inputs: Inputs = None,
+    target: Target = None,
+    group: Group = None,
+    task: Kind = None,
+    backbone: Source = None,
+    cut: Cut = None,
+    epochs: Epochs = None,
+    rate: Rate = None,
+    seed: Annotated[int, typer.Option(help="Of the folds, and of everything drawn.")] = 0,
+    plan: PlanFile = None,
+    out: Annotated[str | None, typer.Option(help="Where to save the model; DATA.headstart by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Learn one strategy from all examples but a given test part, and save; nothing is measured.
+
+    Interrupted, the same command goes on where it was.
+
+    Example: `headstart adapt photos/ --strategy finetune --cut -2`
+    """
+    with _one_answer(as_json) as answer:
+        from headstart import artifact, screen
+        from headstart.adaptation import adapt as run_adapt
+        from headstart.data import read
+        from headstart.plan import read_plan
+        from headstart.strategies import named
+
+        path = user_path(out if out is not None else _default_out(data))
+        artifact.check_destination(path.resolve())
+        chosen = named(strategy, cut=cut, epochs=epochs, rate=rate)
+        with screen.progress_bars() as progress:
+            examples = read(
+                data,
+                input=inputs,
+                target=target,
+                group=group,
+                task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                progress=progress,
+            )
+            model = run_adapt(
+                examples,
+                backbone=backbone,
+                strategy=chosen[0] if chosen else None,
+                seed=seed,
+                plan=read_plan(plan) if plan is not None else None,
+                checkpoint=path,
+                progress=progress,
+            )
+            model.save(path)
+        answer.update({"schema": "headstart.adapt/1", "model": str(path), "data": examples.name, **model.record})
+        if not as_json:
+            screen.show_model(model, path)
+            _next(f"headstart evaluate {_quoted(path)} LABELLED_DATA")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Linear heads on fixed features: closed form for numbers, L-BFGS for labels."""
+"""Linear heads: on fixed features in closed form for numbers, by L-BFGS for labels; and one that goes on learning."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils.class_weight import compute_class_weight
+from torch import Tensor, nn
 
 from headstart.tasks import UNKNOWN, Task
 
@@ -19,6 +21,7 @@ ABSENT = -30.0
 TOLERANCE = 1e-4
 ITERATIONS = 500
 SMALLEST_SPREAD = 1e-6
+LEAST_WIDTH = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,54 @@ class LinearHead:
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return (n, c) from features (n, d)."""
         return np.asarray(features @ self.weight.T + self.bias)
+
+
+class Head(nn.Module):
+    """A linear head on standardised features that a network learns together with its stages.
+
+    It stands in the target's own scale from outside, and in units of the target's spread inside.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, mean: Tensor, spread: Tensor, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (n, c) from features (n, d)."""
+        return nn.functional.linear((features - self.mean) / self.spread, self.weight, self.bias)
+
+    @classmethod
+    def on(cls, features: np.ndarray, start: LinearHead, centre: float = 0.0, spread: float = 1.0) -> Head:
+        """Return a head for features (n, d) that begins as a linear head; its logits are (linear - centre) / spread.
+
+        Features that hardly vary are not blown up: none is scaled by less than a tenth of what is usual.
+        """
+        mean, width = features.mean(0), features.std(0)
+        width = np.maximum(width, max(SMALLEST_SPREAD, LEAST_WIDTH * float(np.sqrt((width**2).mean()))))
+        weight = start.weight * width / spread
+        bias = (start.bias + start.weight @ mean - centre) / spread
+        return cls(*(torch.tensor(array, dtype=torch.float32) for array in (mean, width, weight, bias)))
+
+    @classmethod
+    def blank(cls, d: int, c: int) -> Head:
+        """Return a head that gives zeros (n, c), on features (n, d) as they are."""
+        return cls(torch.zeros(d), torch.ones(d), torch.zeros(c, d), torch.zeros(c))
+
+    def as_linear(self, centre: float = 0.0, spread: float = 1.0) -> LinearHead:
+        """Return the head as a linear one, with answers in the target's own scale."""
+        mean, width, weight, bias = (
+            one.detach().cpu().double().numpy() for one in (self.mean, self.spread, self.weight, self.bias)
+        )
+        weight = weight / width * spread
+        bias = bias * spread + centre - weight @ mean
+        precision = np.float64 if (centre, spread) != (0.0, 1.0) else np.float32
+        return LinearHead(weight.astype(precision), bias.astype(precision))
 
 
 def fit_head(

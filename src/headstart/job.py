@@ -1,4 +1,4 @@
-"""The main job: read, check, split, probe, evaluate, save."""
+"""The main job: read, check, split, choose, learn, evaluate, save."""
 
 from __future__ import annotations
 
@@ -10,19 +10,34 @@ from pathlib import Path
 from typing import Any
 
 from headstart import artifact
-from headstart.adaptation import adapt, load_for, require_modality
+from headstart.adaptation import adapt_to
 from headstart.backbones.backbone import Backbone
+from headstart.checkpoints import checkpoints_beside
 from headstart.data import Dataset, Finding, check, read
-from headstart.errors import DataError
+from headstart.errors import DataError, OptionError
 from headstart.evaluation import Evaluation, evaluate
+from headstart.ground import begin
 from headstart.model import Model
+from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
-from headstart.strategies import Probe
+from headstart.strategies import KINDS, Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, some, user_path
 
 SCHEMA = "headstart.fit/1"
 TEST_SHARE = 0.2
+CHOSEN = (
+    "strength",
+    "balanced",
+    "losses",
+    "chosen_on",
+    "seed",
+    "epoch",
+    "schedule",
+    "curve",
+    "tested_rates",
+    "learnable",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +76,7 @@ class Result:
             "schema": SCHEMA,
             "model": str(self.path) if self.path else None,
             "data": self.data,
-            "backbone": self.model.backbone.name,
+            "backbone": record["backbone"],
             "strategy": record["strategy"],
             "cut": record["cut"],
             "task": self.model.task.kind,
@@ -71,7 +86,9 @@ class Result:
             **self.evaluation.as_dict(),
             "warnings": [{"code": finding.code, "text": finding.text} for finding in self.warnings],
             "notes": list(self.notes),
-            "chosen": {name: record[name] for name in ("strength", "balanced", "losses", "chosen_on", "seed")},
+            "chosen": {name: record[name] for name in CHOSEN if name in record},
+            "arms": record["arms"],
+            "plan": record["plan"],
             "seconds": self.seconds,
         }
 
@@ -102,20 +119,29 @@ def fit(
     sensitive: str | Sequence[str] = (),
     task: Kind | None = None,
     backbone: str | Backbone | None = None,
-    strategy: Probe | None = None,
+    strategy: Strategy | Sequence[Strategy] | None = None,
     test: float = TEST_SHARE,
     seed: int = 0,
+    budget: float = BUDGET,
+    plan: Plan | None = None,
     out: str | Path | None = None,
     progress: Progress = silent,
 ) -> Result:
-    """Do the main job: read and check the data, hold out a test set, adapt a backbone, measure it, save it.
+    """Do the main job: read and check the data, hold out a test set, choose a strategy, learn, measure, save.
+
+    Strategies are compared by what they say of training examples they did not learn from; the simplest one that is
+    within a standard error of the best is learned once more on all of them, and only then is the test set looked at.
+    Killed at any moment, the same call with the same `out` goes on where it was, to the same bits.
 
     Args:
         data, input, target, group, sensitive, task: as `read` takes them.
         backbone: a name as `load_backbone` takes it, or a loaded backbone; the modality's default otherwise.
-        strategy: `Probe()` by default.
+        strategy: the one to run, or several to choose from, the simplest first; by default the probe and fine-tuning,
+            where the budget allows.
         test: the share held out, in (0, 1), where the data brings no split of its own.
-        seed: of the split and the folds.
+        seed: of the split, of the folds, and of everything drawn while learning.
+        budget: seconds that comparing and learning may take, above 0; what would take longer is left out, and said.
+        plan: replays what was settled for another run, from `read_plan`.
         out: where to save the model; not saved without it.
         progress: called with (phase, done, total).
 
@@ -138,20 +164,21 @@ def fit(
         dataset = read(data, input=input, target=target, group=group, sensitive=sensitive, task=task, progress=progress)
         findings = check(dataset)
         train, validation, tested, split_notes = _three_sets(dataset, test, seed)
-    with clock.phase("load"):
-        loaded = backbone if isinstance(backbone, Backbone) else load_for(dataset, backbone)
-        require_modality(loaded, dataset)
-        findings = (*findings, *_truncated(dataset, loaded))
-    with clock.phase("adapt"):
-        model = adapt(train, backbone=loaded, strategy=strategy, validation=validation, seed=seed, progress=progress)
-    with clock.phase("evaluate"):
-        found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
-    sets = {"train": train, "validation": validation, "test": tested}
-    n = {name: len(part) if part is not None else 0 for name, part in sets.items()}
-    model = model.with_record(n=n, metrics=found.as_dict()["metrics"], data=dataset.name)
-    if path is not None:
-        with clock.phase("save"):
-            model.save(path)
+    strategies = _strategies(strategy)
+    with checkpoints_beside(path) as keeper:
+        with clock.phase("load"):
+            ground = begin(train, validation, backbone or None, seed, keeper, progress)
+            findings = (*findings, *_truncated(dataset, ground.backbone))
+        with clock.phase("adapt"):
+            model = adapt_to(ground, strategies, plan=plan, budget=budget)
+        with clock.phase("evaluate"):
+            found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
+        sets = {"train": train, "validation": validation, "test": tested}
+        n = {name: len(part) if part is not None else 0 for name, part in sets.items()}
+        model = model.with_record(n=n, metrics=found.as_dict()["metrics"], data=dataset.name)
+        if path is not None:
+            with clock.phase("save"):
+                model.save(path)
     return Result(
         model,
         found,
@@ -163,6 +190,18 @@ def fit(
         clock.total(),
         path,
     )
+
+
+def _strategies(strategy: object) -> list[Strategy] | None:
+    """Return what was asked for as a list; None where nothing was."""
+    if strategy is None:
+        return None
+    kinds = tuple(KINDS.values())
+    asked = [strategy] if isinstance(strategy, kinds) else list(strategy) if isinstance(strategy, list | tuple) else []
+    if not asked or not all(isinstance(one, kinds) for one in asked):
+        expected = ", ".join(f"hs.{kind.__name__}()" for kind in kinds) + ", or a list of them"
+        raise OptionError("the strategy is unknown.", expected=expected, got=repr(strategy))
+    return asked
 
 
 def _three_sets(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset | None, Dataset, tuple[str, ...]]:

@@ -56,6 +56,24 @@ def measure(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarra
     return {name: one for name, one in measured.items() if one.units > 1 or name in BOUNDED}
 
 
+def quadratic_errors(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return how far each answer (n,) lies from the truth: a proper score of every kind of task.
+
+    Classification: Brier's score, the squared distance of probabilities and truth, in [0, 2] (Brier 1950); a label
+    never seen in training counts as 1 and the probabilities given elsewhere.
+    Multi-label: its mean over labels.
+    Regression: the squared error beside the variance of the truth.
+    """
+    if task.kind == "regression":
+        return np.asarray((truth - outputs) ** 2 / (float(np.var(truth)) or 1.0))
+    if task.kind == "multilabel":
+        return np.asarray(((outputs - truth) ** 2).mean(1))
+    known = truth != UNKNOWN
+    squares = (outputs**2).sum(1)
+    given = np.where(known, outputs[np.arange(len(truth)), np.where(known, truth, 0)], 0.0)
+    return np.asarray(squares - 2 * given + 1)
+
+
 def per_class(
     task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None = None
 ) -> list[dict[str, Any]]:

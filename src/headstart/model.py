@@ -14,6 +14,7 @@ from headstart.data.inputs import Given, gather
 from headstart.errors import ArtifactError, HeadstartError
 from headstart.features import extract
 from headstart.heads import LinearHead
+from headstart.plots import training_curves
 from headstart.progress import Progress, silent
 from headstart.tasks import Task
 from headstart.wording import user_path
@@ -127,20 +128,24 @@ class Model:
             _saveable(self._golden()),
             self.card(),
             tokenizer.save_pretrained if tokenizer is not None else None,
+            {artifact.CURVES: training_curves(self.record)} if self.record.get("curve") else {},
         )
         return destination
 
     def card(self) -> str:
         """Return the model card: what it is, what it was measured on, and where it comes from."""
         source = self.backbone.card
+        made = {"probe": "A probe on", "finetune": "Fine-tuned from", "lora": "Tuned by LoRA from"}
+        how = made.get(str(self.record.get("strategy")), "Learned from scratch, with the architecture of")
         lines = [
             f"# A model for `{self.task.target}`",
             "",
-            f"A {self.record.get('strategy', 'probe')} on {source.name}, made with Headstart {__version__}.",
+            f"{how} {self.record.get('backbone', source.name)}, made with Headstart {__version__}.",
             "",
             f"- Task: {self.task.kind}" + (f" into {_listed(self.task.labels)}" if self.task.labels else ""),
             f"- Input: {source.modality}, {source.input}",
-            f"- Source: {source.source}; licence {source.licence}; trained on {source.trained_on}",
+            f"- Weights: {source.source}; licence {source.licence}; trained on {source.trained_on}",
+            *([f"- Made from: {', which was made from '.join(source.lineage)}"] if source.lineage else []),
             f"- Trained on: {self.record.get('n', {}).get('train', 'an unknown number of')} examples",
         ]
         for name, measure in self.record.get("metrics", {}).items():

@@ -19,13 +19,15 @@ from headstart.errors import HeadstartError
 from headstart.evaluation import Evaluation
 from headstart.job import Result
 from headstart.metrics import BOUNDED
-from headstart.model import Prediction
+from headstart.model import Model, Prediction
 from headstart.progress import Progress
 from headstart.statistics import Measure
+from headstart.wording import count
 
 OUT = Console(highlight=False, markup=False, emoji=False)
 TALK = Console(stderr=True, highlight=False, markup=False, emoji=False)
 CLASSES_SHOWN = 12
+STRATEGIES = {"probe": "probe", "finetune": "fine-tuning", "lora": "LoRA", "scratch": "from scratch"}
 TITLES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -70,13 +72,55 @@ def show_result(result: Result) -> None:
         sets += " (groups: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
     OUT.print()
     OUT.print(Text(result.data, style="bold") + Text(f": {model.task.kind} of {model.task.target!r}, {sets}"))
-    place = "all stages frozen" if model.cut is None else f"read after stage {model.cut} of {model.backbone.n_stages}"
-    OUT.print(f"backbone {model.backbone.name}, {place}; a linear head on its features")
+    _show_made(model)
     _show_notes(result.notes)
     show_findings(result.warnings)
+    show_arms(model.record["arms"])
     show_evaluation(result.evaluation)
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items() if name != "total")
     OUT.print(Text(f"{result.seconds['total']:.1f} s ({seconds})", style="dim"))
+
+
+def show_model(model: Model, path: object) -> None:
+    """Print what an adaptation made."""
+    _show_made(model)
+    _show_notes(model.record["notes"])
+    OUT.print(f"{model.task.kind} of {model.task.target!r}, learned from {model.record['n']['train']:,} examples")
+    OUT.print(f"saved {path}")
+
+
+def _show_made(model: Model) -> None:
+    """Say in a line what was made from what."""
+    record, stages = model.record, model.backbone.n_stages
+    if record["strategy"] == "probe":
+        place = "all stages frozen" if model.cut is None else f"read after stage {model.cut} of {stages}"
+        words = f"{place}; a linear head on its features"
+    else:
+        frozen = f"{record['cut']} of {stages} stages frozen" if record["cut"] else "nothing frozen"
+        rate = f"rate {record['schedule']['rate']:g}"
+        words = f"{STRATEGIES[record['strategy']]}: {frozen}, {count(record['epoch'], 'epoch')}, {rate}"
+    OUT.print(f"backbone {record['backbone']}, {words}")
+
+
+def show_arms(arms: Sequence[dict[str, Any]]) -> None:
+    """Print how the strategies stood on training examples they had not learned from, and which was chosen."""
+    if not arms:
+        return
+    headline = arms[0]["headline"]
+    table = _table("strategies on training examples they had not learned from")
+    table.add_column("")
+    for column in (TITLES.get(headline, headline), "error ↓", "behind the best"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for arm in arms:
+        name = STRATEGIES[arm["strategy"]] + ("" if arm["cut"] == "top" else f", cut {arm['cut']}")
+        behind = "" if not arm["behind"] else f"{arm['behind']:.4f} ± {arm['standard_error']:.4f}"
+        style = "bold" if arm["chosen"] else ""
+        shown = _words(headline, Measure(**arm["metrics"][headline]))
+        table.add_row(name + (" ← chosen" if arm["chosen"] else ""), shown, f"{arm['error']:.4f}", behind, style=style)
+    OUT.print(table)
+    OUT.print(
+        Text("chosen: the simplest within one standard error of the best; error: Brier's, or squared", style="dim")
+    )
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
@@ -124,7 +168,8 @@ def show_backbones(listed: Sequence[Listed]) -> None:
         name = Text(card.name, style="bold" if one.default else "")
         size = f"{card.parameters / 1e6:.1f} M"
         here = "yes" if one.installed else "no"
-        table.add_row(name, card.modality + "s", size, Text(card.licence), here, Text(card.trained_on))
+        origin = f"{card.trained_on} (from {' from '.join(card.lineage)})" if card.lineage else card.trained_on
+        table.add_row(name, card.modality + "s", size, Text(card.licence), here, Text(origin))
     OUT.print(table)
     defaults = " and ".join(f"{one.card.name} for {one.card.modality}s" for one in listed if one.default)
     OUT.print(f"default: {defaults}; size in parameters")

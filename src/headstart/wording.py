@@ -39,3 +39,10 @@ def some(names: list[str], shown: int = 3) -> str:
     """Name the first few, and how many more there are."""
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def seconds_in_words(seconds: float) -> str:
+    """Say a time: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -21,12 +21,19 @@ from headstart.errors import BackboneError, OptionError
 class Preparer(Protocol):
     """How a modality's inputs become a batch; with how a state of its networks is averaged, the whole difference."""
 
+    @property
+    def padding(self) -> dict[str, int]:
+        """What fills up each of the batch's tensors that are as long as their text."""
+
     def __call__(self, inputs: Sequence[Any]) -> Batch:
         """Return a batch of inputs.
 
         Raises:
             DataError: one cannot be read.
         """
+
+    def augmented(self, inputs: Sequence[Any], seed: Sequence[int], *, flip: bool) -> Batch:
+        """Return a batch of inputs as one would see them at another time; the same seed gives the same."""
 
     def truncated(self, inputs: Sequence[Any]) -> list[int]:
         """Return the places of the inputs that are too long to be read whole."""
@@ -147,8 +154,13 @@ class Backbone:
 
 def weights_hash(trunk: nn.Module) -> str:
     """Return the SHA-256 of all tensors of a network, by name, type, shape and value."""
+    return digest_of_tensors(trunk.state_dict())
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of tensors, by name, type, shape and value."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(trunk.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         array = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
         digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())

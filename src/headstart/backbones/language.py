@@ -185,6 +185,15 @@ class TextPreparer:
         """Return {"input_ids": (n, l), "attention_mask": (n, l)}, padded on the right."""
         return self.pad(self.encode(inputs))
 
+    def augmented(self, inputs: Sequence[str], seed: Sequence[int], *, flip: bool) -> dict[str, Tensor]:
+        """Return the batch as it is: texts are never altered."""
+        return self(inputs)
+
+    @property
+    def padding(self) -> dict[str, int]:
+        """The token that fills up a batch."""
+        return {"input_ids": self.tokenizer.pad_token_id or 0, "attention_mask": 0}
+
     def encode(self, inputs: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, at most `max_length` of them and at least one."""
         texts = [self.prompt + text for text in inputs]
@@ -197,7 +206,7 @@ class TextPreparer:
     def pad(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """Return a batch from the token ids of its texts."""
         width = max(len(row) for row in rows)
-        filler = self.tokenizer.pad_token_id or 0
+        filler = self.padding["input_ids"]
         ids = [[*row, *[filler] * (width - len(row))] for row in rows]
         mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
         return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}

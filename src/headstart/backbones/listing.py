@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import artifact
-from headstart.backbones.card import Card
+from headstart.backbones.card import MADE_HERE, Card
 from headstart.backbones.catalogue import CATALOGUE, DEFAULTS, is_installed
 from headstart.errors import OptionError
 from headstart.wording import user_path
@@ -60,4 +60,5 @@ def _saved(path: Path) -> Listed | None:
         card = Card.from_dict(manifest["backbone"]["card"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Listed(replace(card, name=str(path), source=f"a model made here from {card.name}"), True, False)
+    made_of = card.lineage if card.source == MADE_HERE else (card.name, *card.lineage)
+    return Listed(replace(card, name=str(path), source=MADE_HERE, lineage=made_of), True, False)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from headstart import artifact
 from headstart.backbones.backbone import Backbone, Preparer, weights_hash
-from headstart.backbones.card import Card
+from headstart.backbones.card import MADE_HERE, Card
 from headstart.backbones.catalogue import CATALOGUE, Entry, locate, verified
 from headstart.backbones.plans import shipped_plan
 from headstart.backbones.replay import CutPlan
@@ -52,7 +52,7 @@ def load_backbone(name: str, *, channels: int = 3) -> Backbone:
         return _from_folder(_snapshot(name.removeprefix(HUB)), name, channels)
     path = user_path(name)
     if path.is_dir() and artifact.is_artifact(path):
-        return from_artifact(artifact.read(path))
+        return _from_saved(artifact.read(path))
     if path.is_dir():
         return _from_folder(path, path.name, channels)
     close = difflib.get_close_matches(name, CATALOGUE, n=1)
@@ -63,8 +63,12 @@ def load_backbone(name: str, *, channels: int = 3) -> Backbone:
     )
 
 
-def assemble(architecture: dict[str, Any], tokenizer: Path | None) -> tuple[nn.Module, Preparer]:
+def assemble(architecture: dict[str, Any], tokenizer: Any) -> tuple[nn.Module, Preparer]:
     """Build a trunk with random weights, and its preparer, from an architecture as JSON holds it.
+
+    Args:
+        architecture: as `Backbone.architecture` holds it.
+        tokenizer: for texts: a loaded one, or the folder it lies in; None for pictures.
 
     Raises:
         BackboneError: the architecture is unknown, or a text backbone has no tokenizer.
@@ -81,7 +85,7 @@ def assemble(architecture: dict[str, Any], tokenizer: Path | None) -> tuple[nn.M
     if tokenizer is None or library not in ("transformers", "static"):
         raise BackboneError("a saved backbone cannot be built.", expected="a known library, and a tokenizer for texts")
     prepare = language.TextPreparer(
-        language.load_tokenizer(tokenizer),
+        language.load_tokenizer(tokenizer) if isinstance(tokenizer, Path) else tokenizer,
         architecture["max_length"],
         special=library == "transformers",
         prompt=architecture.get("prompt", ""),
@@ -97,6 +101,14 @@ def _safe(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if unsafe or not re.fullmatch(r"[\w.\-]+", name):
         raise BackboneError("a saved network may not name files or a hub.", got=", ".join(unsafe) or name)
     return arguments
+
+
+def _from_saved(saved: artifact.Artifact) -> Backbone:
+    """Return a saved model's backbone as a source under the model's own name."""
+    backbone = from_artifact(saved)
+    card = backbone.card
+    made_of = card.lineage if card.lineage and card.source == MADE_HERE else (card.name, *card.lineage)
+    return replace(backbone, card=replace(card, name=saved.folder.name, source=MADE_HERE, lineage=made_of))
 
 
 def from_artifact(saved: artifact.Artifact) -> Backbone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from headstart.data.images import ImageInput, open_image
 from headstart.errors import BackboneError
 
 RGB = 3
+DRAWN_AREA = (0.5, 1.0)
+DRAWN_RATIO = math.log(4 / 3)
 EXTREME_RATIO = 8.0
 """Beyond this aspect ratio the middle is cut out before resizing, so that a thin strip does not grow to gigabytes."""
 
@@ -79,6 +82,11 @@ class ImagePreparer:
         """Return {"x": (n, c, h, w)}."""
         return {"x": torch.stack([self.one(source) for source in inputs])}
 
+    def augmented(self, inputs: Sequence[ImageInput], seed: Sequence[int], *, flip: bool) -> dict[str, Tensor]:
+        """Return {"x": (n, c, h, w)} of a part of each picture, drawn anew, mirrored or not (Szegedy et al. 2015)."""
+        dice = np.random.default_rng(list(seed))
+        return {"x": torch.stack([self.one(_drawn(open_image(source), dice, flip)) for source in inputs])}
+
     def one(self, source: ImageInput) -> Tensor:
         """Return one picture as (c, h, w), normalised.
 
@@ -119,6 +127,11 @@ class ImagePreparer:
         coarse = noise.integers(0, 256, (8, 8, self.channels)).repeat(-(-side // 8), 0).repeat(-(-side // 8), 1)
         return [slope.astype(np.uint8), coarse[:side, :side].astype(np.uint8)]
 
+    @property
+    def padding(self) -> dict[str, int]:
+        """Nothing: pictures of a batch are of one size."""
+        return {}
+
     def truncated(self, inputs: Sequence[ImageInput]) -> list[int]:
         """Return no places: pictures are resized, never cut off."""
         return []
@@ -135,6 +148,23 @@ class ImagePreparer:
     def describe(self) -> str:
         """Say what goes in, in words."""
         return f"{self.side} × {int(self.preprocessing['input_size'][2])} pixels"
+
+
+def _drawn(picture: Any, dice: np.random.Generator, flip: bool) -> Any:
+    """Return a part of a picture or array (h, w, c): a share of its area, with sides somewhat longer or shorter."""
+    picture = _without_extremes(picture)
+    is_array = isinstance(picture, np.ndarray)
+    width, height = (picture.shape[1], picture.shape[0]) if is_array else picture.size
+    area, ratio = dice.uniform(*DRAWN_AREA), math.exp(dice.uniform(-DRAWN_RATIO, DRAWN_RATIO))
+    wide = max(1, min(width, round(width * math.sqrt(area * ratio))))
+    high = max(1, min(height, round(height * math.sqrt(area / ratio))))
+    left, top = int(dice.integers(0, width - wide + 1)), int(dice.integers(0, height - high + 1))
+    mirrored = flip and dice.random() < 0.5
+    if is_array:
+        part = picture[top : top + high, left : left + wide]
+        return part[:, ::-1].copy() if mirrored else part
+    part = picture.crop((left, top, left + wide, top + high))
+    return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else part
 
 
 def _without_extremes(picture: Any) -> Any:

@@ -42,6 +42,8 @@ class Probe:
     folds: int = FOLDS
     class_weight: str = "auto"
 
+    name = "probe"
+
     def __post_init__(self) -> None:
         if not self.strengths or min(self.strengths) <= 0:
             raise OptionError("a strength is not positive.", expected="numbers above 0", got=str(self.strengths))
@@ -54,11 +56,6 @@ class Probe:
         if self.class_weight not in ("auto", "balanced", "none"):
             raise OptionError("the class weight is unknown.", expected="auto, balanced or none", got=self.class_weight)
 
-    @property
-    def name(self) -> str:
-        """The word for it in tables and JSON."""
-        return "probe"
-
 
 @dataclass(frozen=True)
 class Fitted:
@@ -70,6 +67,8 @@ class Fitted:
         balanced: whether classes were weighed alike.
         losses: C to the mean loss on examples not fitted.
         chosen_on: what it was chosen on, in words.
+        outputs: (n, c) or (n,): what heads of the chosen strength answered the examples they were not fitted on.
+        seen: (n,) where there are such outputs.
         notes: what a user should know of it.
     """
 
@@ -78,6 +77,8 @@ class Fitted:
     balanced: bool
     losses: dict[float, float]
     chosen_on: str
+    outputs: np.ndarray
+    seen: np.ndarray
     notes: tuple[str, ...] = ()
 
 
@@ -107,11 +108,12 @@ def fit_probe(
     units = np.unique(train.groups, return_inverse=True)[1] if train.groups is not None else None
     trials = _trials(probe, features, truth, task, folds, progress) if folds else {DEFAULT_STRENGTH: _Trial.none(truth)}
     strength = min(trials, key=lambda value: (trials[value].loss, value))
-    balanced, note = _choose_weights(probe, features, truth, task, folds, strength, trials[strength], units)
+    trial, balanced, note = _choose_weights(probe, features, truth, task, folds, strength, trials[strength], units)
     head = fit_head(features, truth, task, strength, balanced=balanced)
     words = "the validation set" if held is not None else f"{len(folds)}-fold cross-validation in the training set"
     losses = {tried: trial.loss for tried, trial in trials.items()}
-    return Fitted(head, strength, balanced, losses, words if folds else "nothing: too few examples", note)
+    chosen_on = words if folds else "nothing: too few examples"
+    return Fitted(head, strength, balanced, losses, chosen_on, trial.outputs, trial.seen, note)
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def _folds(probe: Probe, train: Dataset, seed: int) -> list[np.ndarray]:
 
 def _teaches(task: Task, truth: np.ndarray, held: np.ndarray) -> bool:
     """Tell whether anything can be seen by holding these out: some are fitted on, and their classes are learned."""
-    return bool(not held.all() and (held & _is_learned(task, truth, ~held)).any())
+    return bool(not held.all() and (held & is_learned(task, truth, ~held)).any())
 
 
 def _try(
@@ -163,11 +165,11 @@ def _try(
     for held in folds:
         head = fit_head(features[~held], truth[~held], task, strength, balanced=balanced, tolerance=CHOOSING_TOLERANCE)
         outputs[held] = task.outputs(head.logits(features[held]))
-        seen |= held & _is_learned(task, truth, ~held)
+        seen |= held & is_learned(task, truth, ~held)
     return _Trial(_loss(task, truth[seen], outputs[seen]), outputs, seen)
 
 
-def _is_learned(task: Task, truth: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+def is_learned(task: Task, truth: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     """Tell (n,) whose class the examples fitted on hold: of the others nothing can be expected."""
     if task.kind != "classification":
         return np.ones(len(truth), dtype=bool)
@@ -193,15 +195,15 @@ def _choose_weights(
     strength: float,
     plain: _Trial,
     units: np.ndarray | None,
-) -> tuple[bool, tuple[str, ...]]:
+) -> tuple[_Trial, bool, tuple[str, ...]]:
     if task.kind != "classification" or probe.class_weight == "none":
-        return False, ()
-    if probe.class_weight == "balanced":
-        return True, ("classes are weighed alike, as asked",)
+        return plain, False, ()
     ratio = imbalance(truth)
-    if ratio < IMBALANCED or not folds:
-        return False, ()
+    if probe.class_weight == "auto" and (ratio < IMBALANCED or not folds):
+        return plain, False, ()
     weighed = _try(features, truth, task, folds, strength, balanced=True)
+    if probe.class_weight == "balanced":
+        return weighed, True, ("classes are weighed alike, as asked",)
     scores = []
     for trial in (plain, weighed):
         own = units[trial.seen] if units is not None else None
@@ -210,5 +212,5 @@ def _choose_weights(
     words = f"the largest class is {ratio:.0f} times the smallest"
     if after.value > before.value + (before.high - before.low) / FOUR_ERRORS:
         change = f"macro F1 on examples not fitted {before.value:.3f} without, {after.value:.3f} with"
-        return True, (f"{words}: classes are weighed alike ({change})",)
-    return False, (f"{words}; weighing classes alike did not help, so every example counts the same",)
+        return weighed, True, (f"{words}: classes are weighed alike ({change})",)
+    return plain, False, (f"{words}; weighing classes alike did not help, so every example counts the same",)

@@ -1,0 +1,105 @@
+"""Accuracy of fine-tuning: the same backbone and training rows as fastai's `fine_tune(4)` and HF Trainer's 3 epochs.
+
+Run `python -m benchmarks.finetuning`: every (contender, set, seed) that `results/finetuning.jsonl` lacks is run and
+appended, so an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import headstart as hs
+from benchmarks import rivals
+from benchmarks.sets import IMAGES, TEXTS, Rows, root, rows
+
+RESULTS = Path(__file__).parent / "results" / "finetuning.jsonl"
+SEEDS = range(5)
+
+
+def finetune(given: Rows, seed: int) -> np.ndarray:
+    """Return the answers (n,) of `adapt` with `FineTune()`."""
+    return _predicted(hs.adapt(_read(given).given_part("train"), strategy=hs.FineTune(), seed=seed), given)
+
+
+def fit(given: Rows, seed: int) -> np.ndarray:
+    """Return the answers (n,) of `fit`, which chooses by itself."""
+    result = hs.fit(_source(given), input=_column(given), target="label", seed=seed)
+    print("  chosen:", result.model.record["strategy"], result.seconds, flush=True)
+    return _predicted(result.model, given)
+
+
+def _predicted(model: hs.Model, given: Rows) -> np.ndarray:
+    inputs = given.test[0] if given.modality == "text" else [Path(file) for file in given.test[0]]
+    return np.array([one.label for one in model.predict(inputs)])
+
+
+def _read(given: Rows) -> hs.Dataset:
+    return hs.read(_source(given), input=_column(given), target="label")
+
+
+def _column(given: Rows) -> str | None:
+    return "text" if given.modality == "text" else None
+
+
+def _source(given: Rows) -> pd.DataFrame | Path:
+    """Return the rows as a user has them: a table with a split column, or the folder of pictures."""
+    if given.modality == "image":
+        return root() / given.name
+    parts = (("train", given.train), ("test", given.test))
+    return pd.concat([pd.DataFrame({"text": part[0], "label": part[1], "split": name}) for name, part in parts])
+
+
+CONTENDERS: dict[str, tuple[tuple[str, ...], Callable[[Rows, int], np.ndarray]]] = {
+    "fastai": (IMAGES, rivals.fastai_fine_tune),
+    "trainer": (TEXTS, rivals.trainer),
+    "finetune": ((*IMAGES, *TEXTS), finetune),
+    "fit": ((*IMAGES, *TEXTS), fit),
+}
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=list(CONTENDERS))
+    parser.add_argument("--sets", nargs="*", default=[*IMAGES, *TEXTS])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    chosen = parser.parse_args()
+    for seed in SEEDS:
+        for contender in chosen.only:
+            sets, answer = CONTENDERS[contender]
+            for name in (one for one in sets if one in chosen.sets):
+                if (contender, name, seed) not in _done(chosen.results):
+                    _run(chosen.results, contender, answer, name, seed)
+
+
+def _run(results: Path, contender: str, answer: Callable[[Rows, int], np.ndarray], name: str, seed: int) -> None:
+    given = rows(name, seed)
+    begun = time.perf_counter()
+    right = answer(given, seed) == np.array(given.test[1])
+    line = {
+        "contender": contender,
+        "set": name,
+        "seed": seed,
+        "accuracy": round(float(right.mean()), 4),
+        "right": "".join("1" if one else "0" for one in right),
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    print(contender, name, seed, line["accuracy"], line["seconds"], flush=True)
+
+
+def _done(results: Path) -> set[tuple[str, str, int]]:
+    lines = results.read_text(encoding="utf-8").splitlines() if results.is_file() else []
+    return {(one["contender"], one["set"], one["seed"]) for one in map(json.loads, lines)}
+
+
+if __name__ == "__main__":
+    main()

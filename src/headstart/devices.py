@@ -1,0 +1,82 @@
+"""Where training runs: the device, its precision and threads, and the processes that share the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def choose_device() -> torch.device:
+    """Return the fastest device that is there: CUDA, Apple's MPS, or the CPU; each process its own CUDA device."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", processes().rank % torch.cuda.device_count())
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_precision(device: torch.device) -> str:
+    """Return "bf16" where a device multiplies it in hardware and its optimiser keeps fp32 weights, else "fp32"."""
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Return the context in which a forward pass runs in a precision."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+@contextmanager
+def steady(threads: int) -> Iterator[None]:
+    """Fix the number of threads while the body runs, so that sums are taken in the same order every time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; pictures in the memory layout that convolutions like best."""
+    if tensor.ndim == 4 and tensor.is_floating_point():
+        return tensor.to(device, memory_format=torch.channels_last)
+    return tensor.to(device)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that were started together, as `accelerate launch` or `torchrun` start them.
+
+    Attributes:
+        rank: the number of this one, from 0.
+        world: how many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def share(self, places: Sequence[int]) -> Sequence[int]:
+        """Return the part of a batch that this process computes."""
+        return places[self.rank :: self.world]
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes, in place, as one message."""
+        if self.world == 1 or not tensors:
+            return
+        from accelerate.utils import reduce
+
+        flat = reduce(torch.cat([tensor.reshape(-1) for tensor in tensors]), "sum")
+        for tensor, summed in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(summed.view_as(tensor))
+
+
+def processes() -> Processes:
+    """Return this process's place among those started together; alone, the first of one."""
+    if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
+        return Processes()
+    from accelerate import PartialState
+
+    state = PartialState()
+    return Processes(state.process_index, state.num_processes)

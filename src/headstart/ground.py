@@ -1,0 +1,172 @@
+"""The ground that strategies stand on: one backbone and one set of examples, the same for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from headstart import __version__
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.catalogue import DEFAULTS
+from headstart.backbones.sources import load_backbone
+from headstart.checkpoints import Checkpoints, digest_of
+from headstart.data import Dataset
+from headstart.errors import DataError
+from headstart.features import extract
+from headstart.progress import Progress
+from headstart.strategies import Strategy, as_fields
+from headstart.strategies.probe import Fitted, Probe, fit_probe, is_learned
+from headstart.tasks import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What strategies are compared and learned on.
+
+    Attributes:
+        backbone: the source; never changed.
+        train: the examples that are learned from.
+        validation: those that choices are made on, and then learned from as well; None chooses by cross-validation.
+        seed: of the folds and of everything drawn.
+        keeper: where unfinished work is kept.
+        progress: called with (phase, done, total).
+    """
+
+    backbone: Backbone
+    train: Dataset
+    validation: Dataset | None
+    seed: int
+    keeper: Checkpoints
+    progress: Progress
+
+    @cached_property
+    def examples(self) -> Dataset:
+        """Everything that is learned from in the end."""
+        return self.train if self.validation is None else self.train.joined_with(self.validation)
+
+    @cached_property
+    def held(self) -> np.ndarray | None:
+        """Tell (n,) which examples are the validation set, where there is one."""
+        return None if self.validation is None else np.arange(len(self.examples)) >= len(self.train)
+
+    @cached_property
+    def task(self) -> Task:
+        """The task with the labels that occur."""
+        return learned_task(self.examples)
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """The examples' targets as numbers."""
+        return self.task.encode(self.examples.values)
+
+    @cached_property
+    def units(self) -> np.ndarray | None:
+        """The group (n,) of each example, where there are groups."""
+        groups = self.examples.groups
+        return np.unique(groups, return_inverse=True)[1] if groups is not None else None
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """The examples' features (n, d) at the top."""
+        return extract(self.backbone, self.examples.inputs, progress=self.progress)
+
+    def probe(self, probe: Probe) -> Fitted:
+        """Fit a probe on all examples."""
+        features = self.features
+        if probe.cut is not None and self.backbone.replay.resolve(probe.cut) != self.backbone.n_stages:
+            features = extract(self.backbone, self.examples.inputs, cut=probe.cut, progress=self.progress)
+        return fit_probe(probe, features, self.examples, self.held, self.task, seed=self.seed, progress=self.progress)
+
+    def folds(self, k: int) -> list[np.ndarray]:
+        """Return the held-out masks (n,) to compare by: the validation set, or k folds that hold something known."""
+        if self.held is not None:
+            return [self.held]
+        units = len(set(self.examples.units.tolist()))
+        fold = self.examples.folds(min(k, max(2, units)), seed=self.seed)
+        masks = [fold == number for number in np.unique(fold)]
+        return [mask for mask in masks if not mask.all() and (mask & is_learned(self.task, self.truth, ~mask)).any()]
+
+    def question(self, strategies: Sequence[Strategy] | None, budget: float) -> dict[str, Any]:
+        """Return what unfinished work must agree on to be gone on with."""
+        return {
+            "examples": digest_of(self.examples.contents, self.examples.values, self.examples.groups),
+            "validation": len(self.validation) if self.validation is not None else 0,
+            "backbone": self.backbone.card.sha256,
+            "strategies": None if strategies is None else [as_fields(strategy) for strategy in strategies],
+            "budget": budget,
+            "seed": self.seed,
+            "versions": {"headstart": __version__, "torch": torch.__version__},
+        }
+
+
+def begin(
+    train: Dataset,
+    validation: Dataset | None,
+    backbone: str | Backbone | None,
+    seed: int,
+    keeper: Checkpoints,
+    progress: Progress,
+) -> Ground:
+    """Return the ground that strategies stand on, without a given test part.
+
+    Raises:
+        DataError: the examples do not fit the backbone.
+        BackboneError: there is no such backbone.
+    """
+    train, validation = _without_test(train, validation)
+    loaded = backbone if isinstance(backbone, Backbone) else load_for(train, backbone)
+    require_modality(loaded, train)
+    return Ground(loaded, train, validation, seed, keeper, progress)
+
+
+def _without_test(train: Dataset, validation: Dataset | None) -> tuple[Dataset, Dataset | None]:
+    """Keep a given test part out of training, and make a given validation part what choices are made on."""
+    if train.given is None or set(train.given) == {"train"}:
+        return train, validation
+    given = train.given_part("validation")
+    learned = train.given_part("train")
+    if not len(learned):
+        raise DataError("the given split has no train part.", expected="train, and validation or test")
+    return learned, validation if validation is not None or not len(given) else given
+
+
+def require_modality(backbone: Backbone, data: Dataset) -> None:
+    """Raise a `DataError` unless a backbone reads what a data set holds."""
+    if backbone.card.modality != data.modality:
+        raise DataError(
+            f"{backbone.name} reads {backbone.card.modality}s.",
+            expected=f"a backbone for {data.modality}s",
+            got=backbone.name,
+        )
+
+
+def load_for(data: Dataset, name: str | None) -> Backbone:
+    """Load the backbone of that name, or the modality's default, for pictures of the data's channel count."""
+    return load_backbone(name or DEFAULTS[data.modality], channels=data.channels or 3)
+
+
+def learned_task(examples: Dataset) -> Task:
+    """Return the task with only the labels that occur: others cannot be learned.
+
+    Raises:
+        DataError: fewer than two labels occur.
+    """
+    task = examples.task
+    if task.kind == "regression":
+        return task
+    values: Sequence[object] = examples.values
+    if task.kind == "multilabel":
+        values = [label for labels in examples.values if isinstance(labels, tuple) for label in labels]
+    labels = tuple(sorted({str(value) for value in values}))
+    if len(labels) < (2 if task.kind == "classification" else 1):
+        raise DataError(
+            f"the training examples hold only one label of {task.target!r}: nothing to learn.",
+            expected="two or more labels",
+            got=", ".join(labels) or "none",
+        )
+    return replace(task, labels=labels)

@@ -1,0 +1,202 @@
+"""The plan: everything that is measured on the machine, or settled before the first result, so that it can be replayed.
+
+The same plan, versions and machine give the same bits, whatever ran before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from headstart.backbones.backbone import Backbone
+from headstart.devices import choose_device, choose_precision
+from headstart.errors import OptionError
+from headstart.states import bytes_at
+from headstart.strategies import FineTune, Learning, Probe, Strategy, as_fields, from_fields
+from headstart.wording import seconds_in_words, user_path
+
+SCHEMA = "headstart.plan/1"
+BUDGET = 600.0
+"""Seconds that considering strategies and learning the chosen one may take, where nothing is said."""
+
+FOLDS = 3
+MORE_FOLDS = 5
+FEW = 200
+"""Up to this many examples there are more folds: each leaves too little to learn from otherwise."""
+
+FEWEST = 40
+"""Below this many examples fine-tuning is not considered: nothing could be seen of it."""
+
+MEMORY_SHARE = 0.3
+UNKNOWN_MEMORY = 4e9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done, on what, how.
+
+    Attributes:
+        strategies: those considered, the simplest first.
+        folds: of the cross-validation that compares them.
+        precision: "fp32" or "bf16".
+        threads: that sums are split over.
+        kept: whether what lies below each strategy's cut is kept in memory.
+        seconds: forecast for each strategy, its comparison and its learning; 0 where it is not measured.
+        left_out: what was not considered and why, in words.
+        machine: where the plan was made.
+    """
+
+    strategies: tuple[Strategy, ...]
+    folds: int
+    precision: str
+    threads: int
+    kept: tuple[bool, ...]
+    seconds: tuple[float, ...]
+    left_out: tuple[str, ...] = ()
+    machine: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON holds it."""
+        return {"schema": SCHEMA, **asdict(self), "strategies": [as_fields(strategy) for strategy in self.strategies]}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Plan:
+        """Return the plan that `as_dict` wrote.
+
+        Raises:
+            OptionError: it is no plan.
+        """
+        try:
+            if fields["schema"] != SCHEMA:
+                raise OptionError("the plan is of another format.", expected=SCHEMA, got=str(fields["schema"]))
+            known = {name: fields[name] for name in cls.__dataclass_fields__}
+            strategies = tuple(from_fields(one) for one in known.pop("strategies"))
+            rest: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in known.items()
+            }
+            return cls(strategies, **rest)
+        except (KeyError, TypeError, ValueError) as error:
+            raise OptionError("this is not a plan.", expected="what a model's manifest holds", got=str(error)) from None
+
+
+Pilot: TypeAlias = Callable[[Learning, bool], float]
+"""From a strategy, and whether its states are kept, to the seconds a step takes."""
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Return the plan in a file, or in a saved model.
+
+    Raises:
+        OptionError: there is none.
+    """
+    file = user_path(path)
+    file = file / "manifest.json" if file.is_dir() else file
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        return Plan.from_dict(fields.get("record", {}).get("plan", fields))
+    except (OSError, ValueError, AttributeError) as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(f"{path} holds no plan.", expected="a plan, or a saved model with one") from None
+
+
+def make_plan(
+    backbone: Backbone,
+    n: int,
+    strategies: Sequence[Strategy] | None,
+    *,
+    budget: float = BUDGET,
+    pilot: Pilot,
+) -> Plan:
+    """Decide what is considered, and how it runs on this machine.
+
+    Args:
+        backbone: the source.
+        n: examples to learn from.
+        strategies: those asked for; None considers the probe, and fine-tuning at one or two cuts where time allows.
+        budget: seconds for all of it, above 0.
+        pilot: called with a strategy and whether its states are kept, returns the seconds a step takes.
+
+    Raises:
+        OptionError: the budget is not above 0.
+    """
+    if not budget > 0:
+        raise OptionError("the budget is out of range.", expected="seconds above 0", got=repr(budget))
+    folds = MORE_FOLDS if n <= FEW else FOLDS
+    asked = strategies is not None
+    wanted: list[Strategy] = list(strategies) if strategies is not None else default_strategies(backbone, n)
+    chosen: list[Strategy] = []
+    kept: list[bool] = []
+    seconds: list[float] = []
+    left_out: list[str] = []
+    rest = budget
+    for strategy in wanted:
+        keep = isinstance(strategy, Probe) or _fits(backbone, strategy, n)
+        cost = 0.0
+        if not isinstance(strategy, Probe) and not asked:
+            cost = _forecast(strategy, backbone, n, folds, pilot(strategy, keep))
+        if cost > rest:
+            left_out.append(
+                f"{in_words(strategy, backbone)} was not considered: it would take about {seconds_in_words(cost)}, "
+                f"and {seconds_in_words(max(rest, 0))} are left of the budget"
+            )
+            continue
+        rest -= cost
+        chosen.append(strategy)
+        kept.append(keep)
+        seconds.append(round(cost, 1))
+    device = choose_device()
+    return Plan(
+        tuple(chosen),
+        folds,
+        choose_precision(device),
+        torch.get_num_threads(),
+        tuple(kept),
+        tuple(seconds),
+        tuple(left_out),
+        f"{device.type}, {platform.machine()}, torch {torch.__version__}",
+    )
+
+
+def default_strategies(backbone: Backbone, n: int) -> list[Strategy]:
+    """Return what is considered where nothing was asked for, the simplest first."""
+    if n < FEWEST or backbone.architecture["library"] == "static":
+        return [Probe()]
+    return [Probe(), FineTune()]
+
+
+def in_words(strategy: Strategy, backbone: Backbone) -> str:
+    """Name a strategy and its cut."""
+    if isinstance(strategy, Probe):
+        return "the probe"
+    return f"{strategy.word} above cut {strategy.cuts(backbone)[-1]}"
+
+
+def _forecast(strategy: Learning, backbone: Backbone, n: int, folds: int, step: float) -> float:
+    """Return the seconds of comparing a strategy by cross-validation and learning it once more on everything.
+
+    Learning without each of k folds costs k - 1 times what learning everything costs.
+    """
+    schedule = strategy.settled(backbone)
+    steps = schedule.epochs * n / schedule.batch_size
+    return step * steps * folds
+
+
+def _fits(backbone: Backbone, strategy: Learning, n: int) -> bool:
+    """Tell whether the states below a strategy's cuts fit into memory beside everything else."""
+    needed = sum(bytes_at(backbone, cut) * n for cut in strategy.cuts(backbone))
+    return bool(needed <= MEMORY_SHARE * _free_memory())
+
+
+def _free_memory() -> float:
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return UNKNOWN_MEMORY

@@ -1,0 +1,415 @@
+"""The one loop: every strategy that learns above a cut runs through it, whatever the task.
+
+Nothing in it depends on what ran before: the order of the examples, dropout and mixing are drawn from the seed and
+the number of the step, so a run that is taken up again, at any step, goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.backbones.backbone import Backbone, digest_of_tensors
+from headstart.checkpoints import Checkpoints
+from headstart.devices import Processes, autocast, processes
+from headstart.draws import batches_of, mixed, seed_of
+from headstart.heads import Head
+from headstart.losses import Target
+from headstart.progress import Progress, silent
+from headstart.schedules import Schedule
+from headstart.states import States
+
+READ = 64
+"""Examples a batch where nothing is learned."""
+
+HARM = 2.0
+"""A training loss that ends this many times higher than it began, and above half of chance's, has done harm."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What is learned, from what.
+
+    Attributes:
+        backbone: a copy of its own: the tensors of its trunk that require a gradient are changed.
+        head: from features to logits; changed.
+        states: the examples at each cut that the cut passes on its way down, the last one where it stays.
+        truth: (n,) or (n, c) of the examples, as `Task.encode` gives it.
+        target: the loss.
+        schedule: the rates and their like, all settled.
+        fitted: (m,) the places learned from.
+        held: (k,) the places that are only answered, after each epoch; may be empty.
+        stop_after: epochs of the schedule that are run, where an earlier choice found fewer to be better.
+        seed: of the order, of dropout and of mixing.
+        precision: "fp32" or "bf16" (autocast; weights and loss stay fp32).
+        word: what progress calls it.
+    """
+
+    backbone: Backbone
+    head: Head
+    states: Sequence[States]
+    truth: np.ndarray
+    target: Target
+    schedule: Schedule
+    fitted: np.ndarray
+    held: np.ndarray
+    stop_after: int | None = None
+    seed: int = 0
+    precision: str = "fp32"
+    word: str = "learning"
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """The truth as the loss takes it."""
+        return self.target.scaled(self.truth)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.backbone.trunk.parameters()).device
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return math.ceil(len(self.fitted) / self.schedule.batch_size)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that are run, at most."""
+        return self.schedule.epochs if self.stop_after is None else min(self.stop_after, self.schedule.epochs)
+
+    @property
+    def learnable(self) -> int:
+        """How many numbers may change, the head's not counted."""
+        return sum(one.numel() for one in self.backbone.trunk.parameters() if one.requires_grad)
+
+    def at(self, epoch: int) -> States:
+        """Return the examples at the cut of an epoch: the cut goes down in equal parts of the whole schedule."""
+        return self.states[epoch * len(self.states) // self.schedule.epochs]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What came out of a lesson.
+
+    Attributes:
+        curve: by epoch, from 0 (before anything was learned): mean losses on the examples fitted and held.
+        outputs: (epochs + 1) × (k, c) or (k,): what the held examples were answered after each epoch.
+        epoch: the one whose weights are kept: the best on the held examples, or the last.
+        diverged: why training was stopped and undone; empty where it was not.
+    """
+
+    curve: list[dict[str, float]]
+    outputs: list[np.ndarray]
+    epoch: int
+    diverged: str = ""
+
+
+def train(
+    lesson: Lesson, *, checkpoints: Checkpoints | None = None, name: str = "training", progress: Progress = silent
+) -> Trained:
+    """Change a lesson's backbone and head until its schedule ends, and say how it went.
+
+    Everything that does not require a gradient is bitwise the same afterwards, and every stage that was asked to
+    learn has moved; both are asserted.
+
+    Args:
+        lesson: what is learned.
+        checkpoints: where the work is kept while it is unfinished.
+        name: of the piece of work there.
+        progress: called with (phase, done, total).
+
+    Raises:
+        StorageError: a checkpoint cannot be written.
+    """
+    keeper = checkpoints or Checkpoints()
+    run = Run(lesson)
+    before = digest_of_tensors(run.untouched)
+    if not run.restored(keeper.load(name)):
+        run.answer()
+    total = lesson.steps * lesson.epochs
+    while not run.ended and run.step < total:
+        for places in run.remaining():
+            run.learn(places)
+            progress(f"{lesson.word} above cut {lesson.at(run.epoch).cut}", run.step, total)
+            if run.ended:
+                break
+            if run.step % lesson.steps == 0:
+                run.close_epoch()
+            if keeper.is_due():
+                keeper.save(name, *run.saved())
+    assert digest_of_tensors(run.untouched) == before, "a frozen tensor has changed"
+    keeper.save(name, *run.saved())
+    return run.finish()
+
+
+@dataclass(eq=False)
+class Run:
+    """A lesson on its way."""
+
+    lesson: Lesson
+    step: int = 0
+    loss: float = 0.0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    outputs: list[np.ndarray] = field(default_factory=list)
+    best: int = 0
+    ended: bool = False
+    diverged: str = ""
+
+    def __post_init__(self) -> None:
+        lesson = self.lesson
+        trunk = lesson.backbone.trunk
+        lesson.head.to(lesson.device)
+        self.processes: Processes = processes()
+        self.stages = _learnable_by_stage(lesson.backbone)
+        self.learned = {name: tensor for name, tensor in trunk.named_parameters() if tensor.requires_grad}
+        self.moving: dict[str, Tensor] = {**self.learned}
+        self.moving |= {f"head.{name}": one for name, one in lesson.head.named_parameters()}
+        if lesson.schedule.statistics:
+            self.moving |= {
+                f"{name}.{buffer}": tensor
+                for name, module in trunk.named_modules()
+                if isinstance(module, nn.modules.batchnorm._BatchNorm)  # the class all BatchNorms share
+                for buffer, tensor in module.named_buffers(recurse=False)
+            }
+        self.untouched = {name: one for name, one in trunk.state_dict().items() if name not in self.moving}
+        self.start = self._copied()
+        self.kept = self.start
+        self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.999), eps=1e-8)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next step belongs to; in a run that is over, its last."""
+        return min(self.step // self.lesson.steps, self.lesson.epochs - 1)
+
+    def remaining(self) -> Iterator[list[int]]:
+        """Yield the batches of this epoch that are not learned yet."""
+        lesson = self.lesson
+        batches = batches_of(
+            lesson.at(self.epoch), lesson.fitted, lesson.schedule.batch_size, (lesson.seed, self.epoch)
+        )
+        self._freeze_below(lesson.at(self.epoch).cut)
+        yield from batches[self.step % lesson.steps :]
+
+    def learn(self, places: list[int], share: float | None = None) -> float:
+        """Take one step on a batch, at a share of the rates, and return the loss on it.
+
+        Processes started together take a part of the batch each, and add up their gradients.
+        """
+        lesson, schedule = self.lesson, self.lesson.schedule
+        if share is None:
+            share = schedule.share(self.step, lesson.steps * schedule.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base"] * share
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = [self._backward(self.processes.share(places), len(places))]
+        parameters = [one for one in self.moving.values() if isinstance(one, nn.Parameter) and one.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None and self.processes.world > 1:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [one.grad for one in parameters if one.grad is not None]
+        self.processes.add_up([*gradients, *losses])
+        norm = nn.utils.clip_grad_norm_(parameters, schedule.clip)
+        loss = float(losses[0])
+        if not (math.isfinite(loss) and bool(torch.isfinite(norm))):
+            self._undo(f"the loss or its gradient was no number at step {self.step + 1}")
+            return loss
+        self.optimizer.step()
+        self.step += 1
+        self.loss += loss * len(places) / len(lesson.fitted)
+        return loss
+
+    def _backward(self, places: Sequence[int], n: int) -> Tensor:
+        """Run forward and backward on this process's part of a batch of n; return its part of the mean loss."""
+        lesson = self.lesson
+        if not len(places):
+            return torch.zeros((), device=lesson.device)
+        states = lesson.at(self.epoch)
+        batch, state = states.batch(places, (lesson.seed, self.step, self.processes.rank))
+        labels = lesson.labels[list(places)].to(lesson.device)
+        with self._mode(), autocast(lesson.device, lesson.precision):
+            batch, state, other, share = mixed(batch, state, lesson.schedule.mixup, (lesson.seed, self.step))
+            features = lesson.backbone.above(batch, state, states.cut)
+        logits = lesson.head(features.float())
+        losses = lesson.target.loss(logits, labels)
+        if other is not None:
+            losses = share * losses + (1 - share) * lesson.target.loss(logits, labels[other])
+        loss = losses.sum() / n
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    @contextmanager
+    def _mode(self) -> Iterator[None]:
+        """Switch on what the schedule asks for: dropout drawn from the seed and the step, BatchNorm's statistics."""
+        lesson, schedule = self.lesson, self.lesson.schedule
+        trunk = lesson.backbone.trunk
+        if not (schedule.dropout or schedule.statistics):
+            yield
+            return
+        devices = [lesson.device] if lesson.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed_of(lesson.seed, self.step, self.processes.rank))
+            trunk.train(schedule.dropout)
+            for module in trunk.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.train(schedule.statistics)
+            try:
+                yield
+            finally:
+                trunk.eval()
+
+    def close_epoch(self) -> None:
+        """Note the epoch's loss, answer the held examples, keep the best weights, and stop where that is due."""
+        loss, self.loss = self.loss, 0.0
+        self.answer(loss)
+        lesson = self.lesson
+        if len(lesson.held):
+            if self.curve[-1]["held"] < self.curve[self.best]["held"]:
+                self.best, self.kept = len(self.curve) - 1, self._copied()
+            patience = lesson.schedule.patience
+            self.ended = patience is not None and len(self.curve) - 1 - self.best > patience
+        else:
+            self.best = len(self.curve) - 1
+
+    def answer(self, fitted_loss: float = math.nan) -> None:
+        """Add a point to the curve: the loss on the examples fitted, and what the held examples are answered now."""
+        lesson = self.lesson
+        point = {} if math.isnan(fitted_loss) else {"fitted": fitted_loss}
+        if len(lesson.held):
+            logits = answers(lesson.backbone, lesson.head, lesson.states[-1], lesson.held, precision=lesson.precision)
+            losses = lesson.target.loss(torch.from_numpy(logits), lesson.labels[lesson.held])
+            point["held"] = float(losses.double().mean())
+            self.outputs.append(lesson.target.outputs(logits))
+        self.curve.append(point)
+
+    def finish(self) -> Trained:
+        """Put the best weights in place, and return how it went."""
+        lesson = self.lesson
+        last = self.curve[-1].get("fitted", 0.0)
+        if not self.diverged and len(self.curve) > 1:
+            self._assert_moved()
+            first = self.curve[1]["fitted"] if len(self.curve) > 2 else last
+            chance = lesson.target.chance(lesson.truth[lesson.fitted])
+            if last > max(HARM * first, chance / 2) or last > HARM * chance:
+                self._undo(f"the loss on the training examples ended at {last:.3g}, where guessing gives {chance:.3g}")
+        if len(lesson.held) and self.best < len(self.curve) - 1:
+            self._put(self.kept)
+        return Trained(self.curve, self.outputs, self.best, self.diverged)
+
+    def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return all that is needed to go on from here."""
+        tensors = {f"now.{name}": tensor for name, tensor in self.moving.items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.kept.items()}
+        for place, parameter in enumerate(self._parameters()):
+            state = self.optimizer.state.get(parameter, {})
+            tensors |= {f"optimizer.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        tensors |= {f"outputs.{epoch}": torch.from_numpy(rows) for epoch, rows in enumerate(self.outputs)}
+        fields = {name: getattr(self, name) for name in ("step", "loss", "curve", "best", "ended", "diverged")}
+        return tensors, fields
+
+    def restored(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> bool:
+        """Go back to where a killed run was; tell whether there was anything to go back to."""
+        if saved is None:
+            return False
+        tensors, fields = saved
+        self._put(_under("now.", tensors))
+        self.kept = _under("best.", tensors)
+        for place, parameter in enumerate(self._parameters()):
+            state = _under(f"optimizer.{place}.", tensors)
+            if state:
+                self.optimizer.state[parameter] = {
+                    name: value if name == "step" else value.to(parameter.device) for name, value in state.items()
+                }
+        outputs = _under("outputs.", tensors)
+        self.outputs = [outputs[str(epoch)].numpy() for epoch in range(len(outputs))]
+        for name, value in fields.items():
+            setattr(self, name, value)
+        return True
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return AdamW's groups: a rate a stage, lower by the decay with every stage down; no decay of vectors."""
+        schedule, groups = self.lesson.schedule, []
+        for depth, parameters in enumerate(reversed(self.stages)):
+            base = schedule.rate * schedule.decay**depth
+            matrices, vectors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+            groups.append({"params": matrices, "base": base, "weight_decay": schedule.weight_decay})
+            groups.append({"params": vectors, "base": base, "weight_decay": 0.0})
+        head = {"params": list(self.lesson.head.parameters()), "base": schedule.head_rate, "weight_decay": 0.0}
+        return [{**group, "lr": 0.0} for group in [*groups, head] if group["params"]]
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def _freeze_below(self, cut: int) -> None:
+        """Let only the stages above this epoch's cut learn."""
+        for stage, parameters in enumerate(self.stages):
+            for parameter in parameters:
+                parameter.requires_grad_(stage >= cut)
+
+    def _undo(self, why: str) -> None:
+        """Put the best weights back that there were: those of the start where no held examples speak for others."""
+        self.diverged, self.ended = why, True
+        if not len(self.lesson.held):
+            self.best, self.kept = 0, self.start
+        self._put(self.kept)
+
+    def _put(self, tensors: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                self.moving[name].copy_(tensor)
+
+    def _copied(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.moving.items()}
+
+    def _assert_moved(self) -> None:
+        """Every stage that was asked to learn has changed."""
+        names = {id(parameter): name for name, parameter in self.learned.items()}
+        for stage, parameters in enumerate(self.stages):
+            own = [names[id(parameter)] for parameter in parameters]
+            has_moved = any(not torch.equal(self.moving[name], self.start[name]) for name in own)
+            reached = stage >= self.lesson.at(self.epoch).cut
+            assert has_moved or not own or not reached, f"stage {stage + 1} was asked to learn and has not moved"
+
+
+def answers(
+    backbone: Backbone, head: Head, states: States, places: np.ndarray, *, precision: str = "fp32"
+) -> np.ndarray:
+    """Return the logits (k, c) of examples, in their order."""
+    device = next(backbone.trunk.parameters()).device
+    order = sorted(places.tolist(), key=lambda place: (states.length(place), place))
+    rows: dict[int, np.ndarray] = {}
+    with torch.no_grad():
+        for start in range(0, len(order), READ):
+            chunk = order[start : start + READ]
+            batch, state = states.batch(chunk)
+            with autocast(device, precision):
+                features = backbone.above(batch, state, states.cut)
+            rows.update(zip(chunk, head(features.float()).cpu().numpy(), strict=True))
+    return np.stack([rows[place] for place in places.tolist()])
+
+
+def _learnable_by_stage(backbone: Backbone) -> list[list[nn.Parameter]]:
+    """Return the parameters that require a gradient, by stage; those of no stage count with the first."""
+    modules = dict(backbone.trunk.named_modules())
+    taken: set[int] = set()
+    stages: list[list[nn.Parameter]] = []
+    for names in backbone.replay.plan.stages:
+        own = []
+        for name in names:
+            own += [p for p in modules[name].parameters() if p.requires_grad and id(p) not in taken]
+            taken |= {id(parameter) for parameter in own}
+        stages.append(own)
+    stages[0] += [p for p in backbone.trunk.parameters() if p.requires_grad and id(p) not in taken]
+    return stages
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,207 @@
+"""Tuning: a strategy that changes the network, from frozen features to what is saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from headstart.backbones.backbone import Backbone, weights_hash
+from headstart.backbones.card import MADE_HERE
+from headstart.checkpoints import Checkpoints
+from headstart.data import Dataset
+from headstart.features import extract
+from headstart.heads import Head, LinearHead, fit_head
+from headstart.losses import Target
+from headstart.progress import Progress, silent
+from headstart.rates import RangeTest, range_test, seconds_a_step
+from headstart.schedules import Schedule
+from headstart.states import States, states_at
+from headstart.strategies import Learning
+from headstart.tasks import Task
+from headstart.training import Lesson, Trained, train
+
+SOFTEST = 1e-3
+"""The penalty C of the head that learning begins with, at most: a sharper one, fitted to more features than examples,
+leaves the stages nothing to learn but its own noise (decisions/0007)."""
+
+RANGE_TESTED = 512
+"""Examples that a range test learns from, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """One strategy on one set of examples, ready to be trained on any part of them.
+
+    What lies below the cuts is computed once, and shared by every training.
+
+    Attributes:
+        strategy: what may change, and how.
+        source: the backbone it begins from; never changed.
+        examples: all that may be learned from or answered.
+        task: with the labels that can be learned.
+        schedule: all settled.
+        states: the examples at each cut on the way down.
+        features: (n, d) of the source's top, which the head begins on; None from scratch.
+        strength: the penalty C of the head that learning begins with.
+        balanced: whether classes are weighed alike.
+        seed: of everything drawn.
+        precision: "fp32" or "bf16".
+        keeper: where unfinished work is kept.
+    """
+
+    strategy: Learning
+    source: Backbone
+    examples: Dataset
+    task: Task
+    schedule: Schedule
+    states: Sequence[States]
+    features: np.ndarray | None
+    strength: float
+    balanced: bool
+    seed: int
+    precision: str
+    keeper: Checkpoints
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """The examples' targets as numbers."""
+        return self.task.encode(self.examples.values)
+
+    @property
+    def cut(self) -> int:
+        """Where the cut stays."""
+        return self.states[-1].cut
+
+    def train(
+        self,
+        fitted: np.ndarray,
+        held: np.ndarray,
+        name: str,
+        *,
+        stop_after: int | None = None,
+        progress: Progress = silent,
+    ) -> tuple[Lesson, Trained]:
+        """Learn from some places, answer others after each epoch, and return both the lesson and how it went."""
+        lesson = self.lesson(fitted, held, stop_after)
+        return lesson, train(lesson, checkpoints=self.keeper, name=name, progress=progress)
+
+    def lesson(self, fitted: np.ndarray, held: np.ndarray, stop_after: int | None = None) -> Lesson:
+        """Return what a training on some places is made of."""
+        own = self.strategy.begin(self.source, self.seed)
+        target = Target.of(self.task, self.truth[fitted], balanced=self.balanced, smoothing=self.schedule.smoothing)
+        head = self._head(own, fitted, target)
+        return Lesson(
+            own,
+            head,
+            self.states,
+            self.truth,
+            target,
+            self.schedule,
+            fitted,
+            held,
+            stop_after=stop_after,
+            seed=self.seed,
+            precision=self.precision,
+            word=self.strategy.word,
+        )
+
+    def _head(self, own: Backbone, fitted: np.ndarray, target: Target) -> Head:
+        """Return the head to begin with: the probe's on the source's features, or one that says nothing."""
+        if self.features is None:
+            return Head.blank(extract(own, self.examples.inputs[:1]).shape[1], self.task.n_outputs)
+        features = self.features[fitted]
+        start = fit_head(features, self.truth[fitted], self.task, self.strength, balanced=self.balanced)
+        return Head.on(features, start, target.centre, target.spread)
+
+    def finished(self, lesson: Lesson, data: str) -> tuple[Backbone, LinearHead]:
+        """Return the trained network, with a card that says what it was made from, and its head."""
+        own = self.strategy.finished(lesson.backbone)
+        card = own.card
+        learned = f"{len(lesson.fitted):,} examples of {data}"
+        taught = learned if card.trained_on == "nothing" else f"{card.trained_on}; then {learned}"
+        card = replace(
+            card,
+            name=f"{card.name}+{data}",
+            trained_on=taught,
+            source=MADE_HERE,
+            sha256=weights_hash(own.trunk),
+            lineage=(card.name, *card.lineage) if card.trained_on != "nothing" else (),
+        )
+        head = lesson.head.as_linear(lesson.target.centre, lesson.target.spread)
+        return replace(own, card=card), head
+
+    def seconds_a_step(self) -> float:
+        """Return what a step takes on this machine."""
+        every = np.arange(len(self.examples))
+        return seconds_a_step(self.lesson(every, every[:0]))
+
+    def test_rates(self, *, progress: Progress = silent) -> RangeTest:
+        """Find a rate on some of the examples."""
+        every = np.arange(len(self.examples))
+        fitted = every[:: math.ceil(len(every) / RANGE_TESTED)]
+        return range_test(self.lesson(fitted, every[:0]), progress=progress)
+
+    def at_rate(self, rate: float) -> Tuning:
+        """Return the tuning with another rate; the head's changes in proportion."""
+        head_rate = self.schedule.head_rate * rate / self.schedule.rate
+        return replace(self, schedule=replace(self.schedule, rate=rate, head_rate=head_rate))
+
+
+def begin_tuning(
+    strategy: Learning,
+    source: Backbone,
+    examples: Dataset,
+    task: Task,
+    *,
+    features: np.ndarray | None,
+    strength: float,
+    balanced: bool,
+    keep: bool = True,
+    seed: int = 0,
+    precision: str = "fp32",
+    keeper: Checkpoints | None = None,
+    progress: Progress = silent,
+) -> Tuning:
+    """Compute what lies below a strategy's cuts, and settle its schedule.
+
+    Args:
+        strategy: what may change.
+        source: where it begins.
+        examples: all that may be learned from or answered.
+        task: with the labels that can be learned.
+        features: (n, d) of the source's top; None where the strategy does not begin from a probe.
+        strength: the penalty C that the probe has chosen.
+        balanced: whether the probe weighs classes alike.
+        keep: whether the states below a cut are kept in memory.
+        seed: of everything drawn.
+        precision: "fp32" or "bf16".
+        keeper: where unfinished work is kept.
+        progress: called with (phase, done, total).
+
+    Raises:
+        OptionError: there is no such cut, or nothing above it to learn.
+        DataError: an input cannot be read.
+    """
+    first = strategy.begin(source, seed) if not strategy.starts_from_probe else source
+    states = [
+        states_at(first, examples.inputs, cut, keep=keep, augment=strategy.augment, progress=progress)
+        for cut in strategy.cuts(source)
+    ]
+    return Tuning(
+        strategy,
+        source,
+        examples,
+        task,
+        strategy.settled(source),
+        states,
+        features if strategy.starts_from_probe else None,
+        min(strength, SOFTEST),
+        balanced,
+        seed,
+        precision,
+        keeper or Checkpoints(),
+    )

@@ -1,0 +1,384 @@
+"""The one loop: what is frozen stays, what should move moves, and the same question gives the same bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import headstart as hs
+from headstart.adaptation import adapt_to
+from headstart.backbones.backbone import Backbone, digest_of_tensors, weights_hash
+from headstart.checkpoints import Checkpoints
+from headstart.errors import OptionError
+from headstart.ground import begin
+from headstart.losses import Target
+from headstart.progress import silent
+from headstart.rates import range_test
+from headstart.states import states_at
+from headstart.strategies import as_fields, from_fields
+from headstart.tasks import Task
+from headstart.tuning import Tuning, begin_tuning
+from tests import tiny
+
+SHORT = hs.Schedule(epochs=2, rate=2e-4, head_rate=1e-3, batch_size=4)
+STRATEGIES = {
+    "finetune": hs.FineTune(cut=0, schedule=SHORT),
+    "finetune above a cut": hs.FineTune(cut=2, schedule=SHORT),
+    "gradual unfreezing": hs.FineTune(cut=1, moves=2, schedule=replace(SHORT, epochs=4)),
+    "norms": hs.FineTune(cut=1, learn="norms", schedule=SHORT),
+    "biases": hs.FineTune(cut=1, learn="biases", schedule=SHORT),
+    "lora": hs.LoRA(rank=2, schedule=SHORT),
+    "scratch": hs.FromScratch(schedule=replace(SHORT, dropout=True)),
+}
+
+
+class StopError(Exception):
+    """A test's own interruption."""
+
+
+@pytest.fixture(params=["text", "image"])
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    return tiny.text_backbone() if request.param == "text" else tiny.image_backbone()
+
+
+def examples(backbone: Backbone) -> hs.Dataset:
+    return tiny.texts() if backbone.card.modality == "text" else tiny.pictures()
+
+
+def tuning(backbone: Backbone, strategy: hs.FineTune | hs.LoRA | hs.FromScratch, *, keep: bool = True) -> Tuning:
+    ground = begin(examples(backbone), None, backbone, 0, Checkpoints(), silent)
+    features = ground.features if strategy.starts_from_probe else None
+    return begin_tuning(
+        strategy, backbone, ground.examples, ground.task, features=features, strength=0.1, balanced=False, keep=keep
+    )
+
+
+def digest(model: hs.Model) -> str:
+    head = {"weight": torch.from_numpy(model.head.weight), "bias": torch.from_numpy(model.head.bias)}
+    return digest_of_tensors({**model.backbone.trunk.state_dict(), **head})
+
+
+def names(kind: str) -> Iterator[str]:
+    yield from (name for name in STRATEGIES if kind == "text" or name != "lora")
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_is_frozen_is_bitwise_unchanged_and_the_source_too(backbone: Backbone, name: str) -> None:
+    if name == "lora" and backbone.card.modality == "image":
+        pytest.skip("a network of convolutions has hardly a linear layer")
+    before = weights_hash(backbone.trunk)
+    strategy = STRATEGIES[name]
+    ready = tuning(backbone, strategy)
+    every = np.arange(len(ready.examples))
+    lesson, trained = ready.train(every, every[:0], "t")
+    assert weights_hash(backbone.trunk) == before
+    assert len(trained.curve) == ready.schedule.epochs + 1
+    if strategy.starts_from_probe:
+        learned = {key for key, one in lesson.backbone.trunk.named_parameters() if one.requires_grad}
+        source = backbone.trunk.state_dict()
+        mine = lesson.backbone.trunk.state_dict()
+        for key, tensor in source.items():
+            if key in mine and key not in learned:
+                assert torch.equal(mine[key], tensor), key
+        assert any(not torch.equal(mine[key], source[key]) for key in learned if key in source) or name == "lora"
+
+
+def test_a_network_that_is_told_to_move_and_does_not_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = tuning(tiny.text_backbone(), hs.FineTune(cut=0, schedule=SHORT))
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, closure=None: None)
+    every = np.arange(len(ready.examples))
+    with pytest.raises(AssertionError, match="was asked to learn and has not moved"):
+        ready.train(every, every[:0], "t")
+
+
+def test_a_frozen_tensor_that_changes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = tuning(tiny.image_backbone(), hs.FineTune(cut=2, schedule=SHORT))
+    monkeypatch.setattr(torch.nn.Module, "eval", lambda self: self.train(True))
+    lesson = ready.lesson(np.arange(16), np.arange(0))
+    lesson.backbone.trunk.train(True)
+    from headstart.training import train
+
+    with pytest.raises(AssertionError, match="frozen tensor has changed"):
+        train(lesson)
+
+
+def test_batchnorm_keeps_its_statistics_unless_it_is_told_not_to() -> None:
+    backbone = tiny.image_backbone()
+    scratch = hs.FromScratch(augment="none", schedule=replace(SHORT, statistics=True))
+    for strategy, keeps in ((hs.FineTune(cut=2, schedule=SHORT), True), (scratch, False)):
+        ready = tuning(backbone, strategy)
+        first = dict(ready.lesson(np.arange(16), np.arange(0)).backbone.trunk.named_buffers())
+        lesson, trained = ready.train(np.arange(16), np.arange(0), "t")
+        last = dict(lesson.backbone.trunk.named_buffers())
+        assert not trained.diverged
+        assert all(torch.equal(last[name], first[name]) == keeps for name in first if "running" in name)
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+def test_kept_states_teach_what_recomputed_ones_teach(backbone: Backbone, cut: int) -> None:
+    trained = []
+    for keep in (True, False):
+        ready = tuning(backbone, hs.FineTune(cut=cut, schedule=SHORT), keep=keep)
+        assert (ready.states[0].kept is not None) == keep
+        every = np.arange(len(ready.examples))
+        lesson, _ = ready.train(every, every[::3], "t")
+        trained.append(lesson.backbone.trunk.state_dict())
+    for name, tensor in trained[0].items():
+        assert torch.allclose(tensor.float(), trained[1][name].float(), atol=2e-4), name
+
+
+@pytest.mark.parametrize("name", ["finetune above a cut", "gradual unfreezing", "lora", "scratch"])
+def test_the_same_question_gives_the_same_bits_whatever_ran_before(name: str) -> None:
+    backbone, data = tiny.text_backbone(), tiny.texts()
+    first = digest(hs.adapt(data, backbone=backbone, strategy=STRATEGIES[name]))
+    torch.manual_seed(12345)
+    torch.randn(1000)
+    np.random.default_rng().random(10)
+    hs.adapt(tiny.pictures(), backbone=tiny.image_backbone(), strategy=STRATEGIES["finetune"])
+    assert digest(hs.adapt(data, backbone=backbone, strategy=STRATEGIES[name])) == first
+    assert digest(hs.adapt(data, backbone=backbone, strategy=STRATEGIES[name], seed=1)) != first
+
+
+@pytest.mark.parametrize("name", ["gradual unfreezing", "lora", "scratch"])
+def test_an_interrupted_run_goes_on_to_the_same_bits_from_any_step(name: str, tmp_path: Path) -> None:
+    backbone, data = tiny.text_backbone(), tiny.texts()
+    whole = digest(hs.adapt(data, backbone=backbone, strategy=STRATEGIES[name]))
+    left = iter(range(1, 100))
+    stops = 0
+
+    def interrupt(phase: str, done: int, total: int) -> None:
+        if "above cut" in phase and done == interrupt.at:  # type: ignore[attr-defined]
+            raise StopError
+
+    keeper = Checkpoints(tmp_path, interval=0.0)
+    for at in left:
+        interrupt.at = at  # type: ignore[attr-defined]
+        try:
+            model = adapt_to(begin(data, None, backbone, 0, keeper, interrupt), [STRATEGIES[name]])
+            break
+        except StopError:
+            stops += 1
+    assert stops >= 10
+    assert digest(model) == whole
+
+
+def test_a_choice_that_is_interrupted_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    backbone, data = tiny.text_backbone(), tiny.texts()
+    strategies = [hs.Probe(), STRATEGIES["finetune"], STRATEGIES["gradual unfreezing"]]
+    calls = 0
+
+    def interrupt(phase: str, done: int, total: int) -> None:
+        nonlocal calls
+        calls += "above cut" in phase
+        if "above cut" in phase and calls % 17 == 16:
+            raise StopError
+
+    def chosen(keeper: Checkpoints) -> hs.Model:
+        for _ in range(200):
+            try:
+                return adapt_to(
+                    begin(data, None, backbone, 0, keeper, interrupt if keeper.folder else silent), strategies
+                )
+            except StopError:
+                continue
+        raise AssertionError("the work never ends")
+
+    models = [chosen(Checkpoints()), chosen(Checkpoints(tmp_path, interval=0.0))]
+    assert calls > 100
+    assert digest(models[0]) == digest(models[1])
+    assert models[0].record["arms"] == models[1].record["arms"]
+    assert [arm["strategy"] for arm in models[0].record["arms"]] == ["probe", "finetune", "finetune"]
+
+
+def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
+    keeper = Checkpoints(tmp_path)
+    keeper.save("a", {"x": torch.arange(5.0)}, {"step": 3})
+    tensors, fields = keeper.load("a") or ({}, {})
+    assert fields == {"step": 3}
+    assert torch.equal(tensors["x"], torch.arange(5.0))
+    file = tmp_path / "a.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    assert keeper.load("a") is None
+    file.write_bytes(bytes(content[:20]))
+    assert keeper.load("a") is None
+
+
+def test_another_question_does_not_use_what_an_unfinished_one_left(tmp_path: Path) -> None:
+    keeper = Checkpoints(tmp_path)
+    keeper.keep_plan({"seed": 1}, {"a": 1})
+    keeper.save("final", {"x": torch.zeros(1)}, {})
+    assert keeper.plan({"seed": 1}) == {"a": 1}
+    assert keeper.plan({"seed": 2}) is None
+    assert keeper.load("final") is None
+
+
+@pytest.mark.parametrize("rate", [0.5, 1e4])
+def test_a_rate_far_too_high_is_undone_and_said(backbone: Backbone, rate: float) -> None:
+    data = examples(backbone)
+    model = hs.adapt(data, backbone=backbone, strategy=hs.FineTune(cut=1, rate=rate, epochs=3, batch_size=4))
+    probe = hs.adapt(data, backbone=backbone)
+    outputs = model.outputs(data.inputs)
+    assert np.isfinite(outputs).all()
+    if model.record["diverged"]:
+        assert "try a lower one" in model.record["notes"][-1]
+        assert model.record["epoch"] == 0
+        assert (outputs.argmax(1) == probe.outputs(data.inputs).argmax(1)).mean() > 0.8
+
+
+def test_a_loss_that_is_no_number_is_undone_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Target, "loss", lambda self, logits, truth: logits[:, 0] * math.nan)
+    model = hs.adapt(tiny.texts(), backbone=tiny.text_backbone(), strategy=STRATEGIES["finetune"])
+    assert "no number at step 1" in model.record["diverged"]
+    assert np.isfinite(model.outputs(["a lovely thing"])).all()
+
+
+def test_early_stopping_restores_the_best_epoch_on_held_out_examples() -> None:
+    schedule = replace(SHORT, epochs=8, rate=0.05, patience=1)
+    ready = tuning(tiny.text_backbone(), hs.FineTune(cut=0, schedule=schedule))
+    lesson, trained = ready.train(np.arange(12), np.arange(12, 24), "t")
+    held = [point["held"] for point in trained.curve]
+    assert trained.epoch == int(np.argmin(held))
+    assert len(held) <= 9
+    from headstart.training import answers
+
+    logits = answers(lesson.backbone, lesson.head, lesson.states[-1], lesson.held)
+    assert np.allclose(lesson.target.outputs(logits), trained.outputs[trained.epoch], atol=1e-6)
+
+
+def test_the_rates_rise_and_fall_as_written() -> None:
+    schedule = hs.Schedule(warmup=0.1)
+    assert schedule.share(0, 100) == pytest.approx(0.1)
+    assert schedule.share(9, 100) == pytest.approx(1.0)
+    assert schedule.share(10, 100) == pytest.approx(1.0)
+    assert schedule.share(55, 100) == pytest.approx(0.5)
+    assert schedule.share(99, 100) < 0.001
+    assert hs.Schedule(warmup=0).share(0, 1) == 1.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"rate": 0.0},
+        {"rate": float("nan")},
+        {"decay": 0.0},
+        {"warmup": 1.0},
+        {"batch_size": 1.5},
+        {"mixup": -1},
+    ],
+)
+def test_a_schedule_out_of_range_is_refused_when_made(wrong: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match="out of range"):
+        hs.Schedule(**wrong)  # type: ignore[arg-type]
+
+
+def test_strategies_survive_json() -> None:
+    for strategy in [*STRATEGIES.values(), hs.Probe(cut=2), hs.FineTune()]:
+        assert from_fields(as_fields(strategy)) == strategy
+
+
+def test_a_cut_with_nothing_above_it_is_refused() -> None:
+    backbone = tiny.text_backbone()
+    with pytest.raises(OptionError, match="that is a probe"):
+        hs.adapt(tiny.texts(), backbone=backbone, strategy=hs.FineTune(cut=backbone.n_stages))
+
+
+def test_a_range_test_takes_a_rate_below_the_one_that_does_harm() -> None:
+    ready = tuning(tiny.text_backbone(), hs.FineTune(cut=0, schedule=SHORT))
+    found = range_test(ready.lesson(np.arange(24), np.arange(0)))
+    assert 1e-6 < found.rate < 0.1
+    assert len(found.rates) == len(found.losses) > 10
+    assert list(found.rates) == sorted(found.rates)
+
+
+def test_an_unknown_backbone_gets_its_rate_from_a_range_test() -> None:
+    model = hs.adapt(tiny.texts(), backbone=tiny.text_backbone(), strategy=hs.FineTune(cut=1, epochs=1))
+    assert model.record["tested_rates"]["rate"] == model.record["schedule"]["rate"]
+
+
+@pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"dropout": True}, {"smoothing": 0.1}])
+def test_what_is_drawn_is_drawn_from_the_seed(settings: dict[str, float]) -> None:
+    slow = replace(SHORT, rate=1e-5, head_rate=1e-4)
+    strategy, plain = hs.FineTune(cut=1, schedule=replace(slow, **settings)), hs.FineTune(cut=1, schedule=slow)
+    one, two, three = (
+        digest(hs.adapt(tiny.pictures(), backbone=tiny.image_backbone("resnet10t"), strategy=each))
+        for each in (strategy, strategy, plain)
+    )
+    assert one == two
+    assert one != three or "dropout" in settings  # a ResNet has none
+
+
+def test_pictures_are_drawn_anew_from_the_seed() -> None:
+    prepare, pixels = tiny.image_backbone().prepare, [np.random.default_rng(1).integers(0, 255, (50, 70, 3), np.uint8)]
+    one, two, three = (prepare.augmented(pixels, seed, flip=True)["x"] for seed in ((0, 1), (0, 1), (0, 2)))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, three)
+    assert one.shape == prepare(pixels)["x"].shape
+    model = hs.adapt(
+        tiny.pictures(), backbone=tiny.image_backbone(), strategy=hs.FineTune(cut=1, augment="flip", schedule=SHORT)
+    )
+    assert model.record["cut"] == 1
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "regression"])
+def test_every_kind_of_task_is_learned(kind: str) -> None:
+    words = ["lovely", "dreadful"]
+    rows = [(f"{words[place % 2]} thing number {place}", place) for place in range(24)]
+    values = {
+        "classification": lambda place: words[place % 2],
+        "multilabel": lambda place: [words[place % 2], "thing"] if place % 3 else ["thing"],
+        "regression": lambda place: 1e6 + 1e3 * (place % 2),
+    }
+    data = hs.read([(text, values[kind](place)) for text, place in rows], task=kind)  # type: ignore[arg-type]
+    model = hs.adapt(
+        data, backbone=tiny.text_backbone(), strategy=hs.FineTune(cut=0, schedule=replace(SHORT, epochs=6))
+    )
+    curve = [point["fitted"] for point in model.record["curve"][1:]]
+    assert curve[-1] < curve[0]
+    outputs = model.outputs(data.inputs)
+    if kind == "regression":
+        assert np.abs(outputs - model.task.encode(data.values)).mean() < 400
+    else:
+        assert (model.task.decide(outputs) == model.task.encode(data.values)).mean() > 0.75
+
+
+def test_the_losses_are_scikit_learns() -> None:
+    from sklearn.metrics import brier_score_loss, log_loss, mean_squared_error
+
+    from headstart.metrics import quadratic_errors
+
+    dice = np.random.default_rng(0)
+    logits = dice.normal(size=(30, 3)).astype(np.float32)
+    task = Task("y", "classification", ("a", "b", "c"))
+    truth = dice.integers(0, 3, 30)
+    target = Target.of(task, truth)
+    losses = target.loss(torch.from_numpy(logits), target.scaled(truth))
+    assert float(losses.mean()) == pytest.approx(log_loss(truth, task.outputs(logits)), abs=1e-6)
+    shares = np.bincount(truth, minlength=3) / 30
+    assert target.chance(truth) == pytest.approx(log_loss(truth, np.tile(shares, (30, 1))), abs=1e-9)
+    errors = quadratic_errors(task, truth, task.outputs(logits))
+    assert errors.mean() == pytest.approx(brier_score_loss(truth, task.outputs(logits), scale_by_half=False), abs=1e-9)
+    number = Task("y", "regression")
+    values = dice.normal(1000, 50, 30)
+    target = Target.of(number, values)
+    predicted = dice.normal(1000, 50, 30)
+    scaled = torch.tensor((predicted - target.centre) / target.spread)[:, None]
+    assert float(target.loss(scaled, target.scaled(values)).mean()) * target.spread**2 == pytest.approx(
+        mean_squared_error(values, predicted), rel=1e-5
+    )
+
+
+def test_states_of_texts_are_kept_without_padding() -> None:
+    backbone = tiny.text_backbone()
+    kept = states_at(backbone, ["a", "a longer text than the other"], 2)
+    assert kept.kept is not None
+    lengths = [one.leaves[0].shape[0] for one in kept.kept]
+    assert lengths[0] < lengths[1]

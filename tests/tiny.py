@@ -1,0 +1,71 @@
+"""Backbones small enough to train in a test: random weights, real tokenizer, real preprocessing."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+
+import headstart as hs
+from headstart.backbones import language, vision
+from headstart.backbones.backbone import Backbone, weights_hash
+from headstart.backbones.card import Card
+from headstart.backbones.catalogue import CATALOGUE, verified
+from headstart.backbones.sources import assemble
+
+TEXT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+
+
+@cache
+def tokenizer() -> object:
+    return language.load_tokenizer(verified(CATALOGUE["minilm_l6"]).parent)
+
+
+def text_backbone(name: str = "bert", **settings: object) -> Backbone:
+    """A transformer of three layers with MiniLM's tokens."""
+    config = {"model_type": name, "vocab_size": 30522, "pad_token_id": 0, **(settings or TEXT)}
+    architecture = {
+        "library": "transformers",
+        "config": config,
+        "pooling": "last" if name == "gpt2" else "mean",
+        "normalize": False,
+        "max_length": 32,
+        "dimensions": 32,
+    }
+    torch.manual_seed(0)
+    trunk, prepare = assemble(architecture, tokenizer())
+    return Backbone(Card(f"tiny-{name}", "text", "a test", sha256=weights_hash(trunk)), architecture, trunk, prepare)
+
+
+def image_backbone(name: str = "mobilenetv3_small_050", side: int = 32) -> Backbone:
+    """A small convolutional network with BatchNorm."""
+    torch.manual_seed(0)
+    trunk = vision.build_trunk(name, 3)
+    preprocessing = {**vision.preprocessing_of(trunk), "input_size": [3, side, side]}
+    architecture = {"library": "timm", "name": name, "channels": 3, "preprocessing": preprocessing, "arguments": {}}
+    card = Card(f"tiny-{name}", "image", "a test", sha256=weights_hash(trunk))
+    return Backbone(card, architecture, trunk, vision.ImagePreparer(preprocessing))
+
+
+def texts(n: int = 24) -> hs.Dataset:
+    """Sentences of two classes, of unlike lengths."""
+    words = {"good": "lovely warm funny bright", "bad": "dreadful cold dull dark"}
+    rows = [
+        (" ".join([f"number {place}", *(list(words[label].split()) * 2)[place % 4 : place % 4 + 1 + place % 3]]), label)
+        for place in range(n // 2)
+        for label in words
+    ]
+    return hs.read(rows)
+
+
+def pictures(n: int = 16) -> hs.Dataset:
+    """Noisy pictures, brighter in the upper or the lower half."""
+    dice = np.random.default_rng(0)
+    rows = []
+    for place in range(n):
+        picture = dice.integers(0, 120, (40, 40, 3))
+        picture[:20] += 100 * (place % 2)
+        picture[20:] += 100 * (1 - place % 2)
+        rows.append((picture.astype(np.uint8), "upper" if place % 2 else "lower"))
+    return hs.read(rows)
