@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -382,3 +385,127 @@ def test_states_of_texts_are_kept_without_padding() -> None:
     assert kept.kept is not None
     lengths = [one.leaves[0].shape[0] for one in kept.kept]
     assert lengths[0] < lengths[1]
+
+
+def test_lora_is_merged_and_needs_no_peft_to_predict(tmp_path: Path) -> None:
+    data = tiny.texts()
+    model = hs.adapt(data, backbone=tiny.text_backbone(), strategy=hs.LoRA(rank=4, schedule=replace(SHORT, rate=1e-3)))
+    assert set(model.backbone.trunk.state_dict()) == set(tiny.text_backbone().trunk.state_dict())
+    assert model.record["learnable"] < 0.03 * model.backbone.card.parameters or model.backbone.card.parameters == 0
+    path = model.save(tmp_path / "m.headstart")
+    np.save(tmp_path / "outputs.npy", model.outputs(data.inputs))
+    program = (
+        "import sys; sys.modules['peft'] = None; import numpy as np, headstart as hs; from tests import tiny; "
+        f"outputs = hs.load({str(path)!r}).outputs(tiny.texts().inputs); "
+        f"assert np.allclose(outputs, np.load({str(tmp_path / 'outputs.npy')!r}), atol=1e-5)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", program], check=True, env=env)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "distilbert", "roberta"])
+def test_lora_and_fine_tuning_know_other_transformers(kind: str) -> None:
+    sizes = {
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "bos_token_id": 1, "eos_token_id": 2},
+        "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64},
+        "roberta": {**tiny.TEXT, "max_position_embeddings": 64},
+    }
+    backbone = tiny.text_backbone(kind, **sizes[kind])
+    before = weights_hash(backbone.trunk)
+    for strategy in (hs.LoRA(rank=2, schedule=SHORT), hs.FineTune(cut=2, schedule=SHORT)):
+        model = hs.adapt(tiny.texts(), backbone=backbone, strategy=strategy)
+        assert weights_hash(model.backbone.trunk) != before or model.record["diverged"]
+        assert set(model.backbone.trunk.state_dict()) == set(backbone.trunk.state_dict())
+
+
+def test_a_model_made_here_is_the_source_of_the_next_and_its_lineage_shows(tmp_path: Path) -> None:
+    first = hs.adapt(tiny.texts(), backbone=tiny.text_backbone(), strategy=hs.FineTune(cut=1, schedule=SHORT))
+    path = first.save(tmp_path / "first.headstart")
+    second = hs.adapt(tiny.texts(30), backbone=str(path), strategy=hs.FineTune(cut=1, schedule=SHORT))
+    assert second.backbone.card.lineage == ("first.headstart", "tiny-bert")
+    assert second.record["backbone"] == "first.headstart"
+    saved = second.save(tmp_path / "second.headstart")
+    words = (saved / "README.md").read_text()
+    assert "Made from: first.headstart, which was made from tiny-bert" in words
+    assert "<svg" in (saved / "training.svg").read_text()
+    listed = {Path(one.card.name).name: one.card for one in hs.list_backbones(tmp_path)}
+    assert listed["second.headstart"].lineage == ("first.headstart", "tiny-bert")
+    assert "then 30 examples" in listed["second.headstart"].trained_on
+    assert hs.load(saved).backbone.card == second.backbone.card
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_hardly_any_examples_give_a_sound_result(n: int) -> None:
+    data = hs.read([(f"{word} thing", word) for word in ("lovely", "dreadful", "odd")[:n]])
+    for strategy in (hs.FineTune(cut=0, schedule=SHORT), hs.LoRA(schedule=SHORT), hs.FromScratch(schedule=SHORT)):
+        model = hs.adapt(data, backbone=tiny.text_backbone(), strategy=strategy)
+        assert np.isfinite(model.outputs(data.inputs)).all()
+    ground = begin(data, None, tiny.text_backbone(), 0, Checkpoints(), silent)
+    model = adapt_to(ground, [hs.Probe(), hs.FineTune(cut=0, schedule=SHORT)])
+    assert model.record["strategy"] == "probe"
+    assert "too few examples to compare" in model.record["notes"][-1]
+
+
+def test_a_class_that_a_fold_lacks_is_learned_all_the_same() -> None:
+    words = (("cold", "no"), ("lovely", "yes"))
+    rows = [(f"number {place} {words[place % 2][0]}", words[place % 2][1]) for place in range(20)]
+    data = hs.read([*rows, ("a rare bird", "maybe")])
+    ground = begin(data, None, tiny.text_backbone(), 0, Checkpoints(), silent)
+    model = adapt_to(ground, [hs.Probe(), hs.FineTune(cut=1, schedule=SHORT)])
+    assert model.task.labels == ("maybe", "no", "yes")
+    assert np.isfinite(model.outputs(data.inputs)).all()
+    assert all(math.isfinite(arm["error"]) for arm in model.record["arms"])
+
+
+def test_a_validation_set_chooses_the_epoch_and_is_learned_from() -> None:
+    train, validation = tiny.texts(24), tiny.texts(40).take(range(24, 40))
+    schedule = replace(SHORT, epochs=3)
+    model = hs.adapt(
+        train, validation=validation, backbone=tiny.text_backbone(), strategy=hs.FineTune(cut=0, schedule=schedule)
+    )
+    assert model.record["n"] == {"train": 24, "validation": 16}
+    assert 1 <= model.record["epoch"] <= 3
+    assert len(model.seen) == 40
+
+
+def test_a_plan_replays_the_same_bits(tmp_path: Path) -> None:
+    data, backbone = tiny.texts(60), tiny.text_backbone()
+    strategies = [hs.Probe(), STRATEGIES["finetune"]]
+    made = hs.fit(data_rows(data), backbone=backbone, strategy=strategies, out=tmp_path / "a.headstart")
+    again = hs.fit(data_rows(data), backbone=backbone, plan=hs.read_plan(tmp_path / "a.headstart"))
+    assert digest(again.model) == digest(made.model)
+    assert again.model.record["arms"] == made.model.record["arms"]
+    (tmp_path / "p.json").write_text("[]")
+    with pytest.raises(OptionError, match="plan"):
+        hs.read_plan(tmp_path / "p.json")
+
+
+def data_rows(data: hs.Dataset) -> list[tuple[str, str]]:
+    return [(str(text), str(label)) for text, label in zip(data.inputs, data.values, strict=True)]
+
+
+PROCESS = """
+import sys
+import numpy as np
+import headstart as hs
+from headstart.devices import processes
+from tests import tiny
+
+schedule = hs.Schedule(epochs=3, rate=2e-4, head_rate=1e-3, batch_size=5)
+strategy = hs.FineTune(cut=1, moves=2, schedule=schedule)
+model = hs.adapt(tiny.texts(), backbone=tiny.text_backbone(), strategy=strategy)
+model.save(sys.argv[1] + ".headstart")
+np.save(f"{sys.argv[1]}-{processes().rank}-of-{processes().world}.npy", model.outputs(tiny.texts().inputs))
+"""
+
+
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROCESS)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    for words in ([sys.executable], two):
+        subprocess.run([*words, str(program), str(tmp_path / "m")], check=True, capture_output=True, env=env)
+    one, first, second = (np.load(tmp_path / f"m-{name}.npy") for name in ("0-of-1", "0-of-2", "1-of-2"))
+    assert np.array_equal(first, second)
+    assert np.allclose(one, first, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.choosing import Choice, consider
 from headstart.data import Dataset
-from headstart.devices import steady
+from headstart.devices import processes, steady
 from headstart.errors import DataError, OptionError
 from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
@@ -26,6 +27,7 @@ from headstart.strategies.probe import DEFAULT_STRENGTH
 from headstart.tuning import Tuning, begin_tuning
 from headstart.wording import user_path
 
+UNCOMPARED = "too few examples to compare strategies: the simplest one is taken"
 PILOTED = 32
 """Examples that the time of a step is measured on."""
 
@@ -90,7 +92,8 @@ def adapt_to(
     if stored is not None:
         plan = Plan.from_dict(stored)
     elif plan is None:
-        plan = make_plan(ground.backbone, len(ground.examples), strategies, budget=budget, pilot=_pilot(ground))
+        made = make_plan(ground.backbone, len(ground.examples), strategies, budget=budget, pilot=_pilot(ground))
+        plan = Plan.from_dict(processes().agreed(json.loads(json.dumps(made.as_dict()))))
     elif strategies is not None:
         plan = replace(plan, strategies=tuple(strategies), kept=(all(plan.kept),) * len(strategies), left_out=())
     ground.keeper.keep_plan(question, plan.as_dict())
@@ -167,7 +170,11 @@ def _record(ground: Ground, plan: Plan, choice: Choice) -> dict[str, Any]:
         "n": {"train": len(ground.train), "validation": len(validation) if validation is not None else 0},
         "majority": baselines.majority(ground.examples, task, 1).reshape(-1).tolist(),
         "plan": plan.as_dict(),
-        "notes": [*probe.notes, *plan.left_out],
+        "notes": [
+            *probe.notes,
+            *plan.left_out,
+            *([UNCOMPARED] if len(plan.strategies) > 1 and not choice.arms else []),
+        ],
     }
 
 

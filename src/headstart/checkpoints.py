@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.artifact import held, storage_errors
 from headstart.backbones.backbone import digest_of_tensors
+from headstart.devices import processes
 from headstart.errors import StorageError
 
 if TYPE_CHECKING:
@@ -130,12 +131,13 @@ class Checkpoints:
 def checkpoints_beside(path: Path | None, *, interval: float = INTERVAL) -> Iterator[Checkpoints]:
     """Keep unfinished work in a hidden folder beside a result; it is removed when the body has come to its end.
 
-    An error of the user's leaves nothing behind; a killed process leaves the folder, and the next run goes on.
+    Several processes started together keep none: all would have to go on from the same step.
+    An error leaves nothing behind but work that is worth going on with; so does a killed process.
 
     Raises:
         StorageError: another process is at the same work, or the folder cannot be made.
     """
-    if path is None:
+    if path is None or processes().world > 1:
         yield Checkpoints()
         return
     folder = path.absolute().parent / f".{path.name}.unfinished"
@@ -143,15 +145,19 @@ def checkpoints_beside(path: Path | None, *, interval: float = INTERVAL) -> Iter
         folder.mkdir(mode=0o700, exist_ok=True)
     try:
         with held(folder):
-            yield Checkpoints(folder, interval)
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                yield Checkpoints(folder, interval)
+                is_worth_keeping = False
+            except BaseException:
+                is_worth_keeping = any(folder.glob(f"*{SUFFIX}"))
+                raise
+            finally:
+                if not is_worth_keeping:
+                    shutil.rmtree(folder, ignore_errors=True)
     except BlockingIOError:
         raise StorageError(
             f"{path.name} is being made by another process.", hint="wait for it, or choose another name with --out"
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
 
 
 def digest_of(*parts: object) -> str:

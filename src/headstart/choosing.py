@@ -85,7 +85,7 @@ def consider(ground: Ground, plan: Plan) -> Choice:
         tuning, tested = _tuning(ground, plan, place, fitted)
         arms.append(_out_of_fold(ground, tuning, folds, f"{place}-{strategy.name}") if folds else _unseen(tuning))
         choices.append(Choice(strategy, fitted, tuning, arms[-1].epoch, (), tested))
-    if not several:
+    if not several or not folds:
         return choices[0]
     best, standings = choose(arms, ground.truth, ground.task, ground.units, balanced=fitted.balanced)
     told = [_told(ground, arm, standing, arm is arms[best]) for arm, standing in zip(arms, standings, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 WRONG = 2
+DEMO_BUDGET = 60.0
 _answered: list[str] = []
 STANDARD_INPUT = "-"
 
@@ -68,7 +70,7 @@ def demo(
             model = shown.data.with_suffix(".headstart")
             screen.TALK.print(f"headstart fit {shown.data} --out {model}   # {shown.words}", soft_wrap=True)
             with screen.progress_bars() as progress:
-                result = run_fit(str(shown.data), out=model, progress=progress)
+                result = run_fit(str(shown.data), out=model, budget=DEMO_BUDGET, progress=progress)
             results.append(result.as_dict())
             if not as_json:
                 screen.show_result(result)
@@ -368,6 +370,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _answered.clear()
+    if os.environ.get("RANK", "0") != "0":  # of several processes started together the first one talks
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  until the end
     try:
         app(prog_name="headstart")
     except SystemExit as end:

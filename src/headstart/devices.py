@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,6 +63,14 @@ class Processes:
         """Return the part of a batch that this process computes."""
         return places[self.rank :: self.world]
 
+    def agreed(self, value: Any) -> Any:
+        """Return the first process's value in all of them: what was measured on the machine may differ."""
+        if self.world == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0]
+
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in place, as one message."""
         if self.world == 1 or not tensors:
@@ -74,9 +84,9 @@ class Processes:
 
 def processes() -> Processes:
     """Return this process's place among those started together; alone, the first of one."""
-    if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return Processes()
     from accelerate import PartialState
 
-    state = PartialState()
+    state = PartialState(cpu=not torch.cuda.is_available())
     return Processes(state.process_index, state.num_processes)

@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart import __version__, artifact
 from headstart.data.inputs import Given, gather
+from headstart.devices import processes
 from headstart.errors import ArtifactError, HeadstartError
 from headstart.features import extract
 from headstart.heads import LinearHead
@@ -115,10 +116,14 @@ class Model:
     def save(self, path: str | Path) -> Path:
         """Write the model as a folder, whole or not at all; a model of ours that was there is replaced.
 
+        Of several processes started together only the first writes.
+
         Raises:
             StorageError: the disk is full, or something else is at `path`.
         """
         destination = user_path(path)
+        if processes().rank > 0:
+            return destination
         weights = {f"backbone.{name}": tensor for name, tensor in self.backbone.trunk.state_dict().items()}
         tokenizer = getattr(self.backbone.prepare, "tokenizer", None)
         artifact.write(
