@@ -20,13 +20,13 @@ from headstart.backbones.backbone import Backbone, digest_of_tensors, weights_ha
 from headstart.checkpoints import Checkpoints
 from headstart.errors import OptionError
 from headstart.ground import begin
-from headstart.losses import Target
+from headstart.learning.losses import Target
+from headstart.learning.rates import range_test
+from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.progress import silent
-from headstart.rates import range_test
 from headstart.states import states_at
 from headstart.strategies import as_fields, from_fields
 from headstart.tasks import Task
-from headstart.tuning import Tuning, begin_tuning
 from tests import tiny
 
 SHORT = hs.Schedule(epochs=2, rate=2e-4, head_rate=1e-3, batch_size=4)
@@ -105,7 +105,7 @@ def test_a_frozen_tensor_that_changes_is_found_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.nn.Module, "eval", lambda self: self.train(True))
     lesson = ready.lesson(np.arange(16), np.arange(0))
     lesson.backbone.trunk.train(True)
-    from headstart.training import train
+    from headstart.learning.training import train
 
     with pytest.raises(AssertionError, match="frozen tensor has changed"):
         train(lesson)
@@ -250,7 +250,7 @@ def test_early_stopping_restores_the_best_epoch_on_held_out_examples() -> None:
     held = [point["held"] for point in trained.curve]
     assert trained.epoch == int(np.argmin(held))
     assert len(held) <= 9
-    from headstart.training import answers
+    from headstart.learning.training import answers
 
     logits = answers(lesson.backbone, lesson.head, lesson.states[-1], lesson.held)
     assert np.allclose(lesson.target.outputs(logits), trained.outputs[trained.epoch], atol=1e-6)

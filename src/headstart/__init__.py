@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from headstart.job import Result, fit
     from headstart.model import Model, Prediction, load
     from headstart.plan import Plan, read_plan
-    from headstart.schedules import Schedule
-    from headstart.strategies import FineTune, FromScratch, LoRA, Probe
+    from headstart.strategies import FineTune, FromScratch, LoRA, Probe, Schedule
 
 __version__ = "0.1.0"
 
@@ -80,7 +79,7 @@ _HOMES = {
     "Prediction": "model",
     "Probe": "strategies",
     "Result": "job",
-    "Schedule": "schedules",
+    "Schedule": "strategies",
     "adapt": "adaptation",
     "check": "data",
     "evaluate": "evaluation",

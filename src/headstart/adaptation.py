@@ -19,12 +19,12 @@ from headstart.devices import processes, steady
 from headstart.errors import DataError, OptionError
 from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
+from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.model import Model, fingerprints
 from headstart.plan import BUDGET, Pilot, Plan, make_plan
 from headstart.progress import Progress, silent
 from headstart.strategies import KINDS, Learning, Probe, Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH
-from headstart.tuning import Tuning, begin_tuning
 from headstart.wording import user_path
 
 UNCOMPARED = "too few examples to compare strategies: the simplest one is taken"

@@ -12,12 +12,12 @@ import torch
 
 from headstart import metrics
 from headstart.ground import Ground
+from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.metrics import quadratic_errors
 from headstart.plan import Plan
 from headstart.strategies import Probe, Strategy
 from headstart.strategies.probe import Fitted, is_learned
 from headstart.tasks import Task
-from headstart.tuning import Tuning, begin_tuning
 
 
 @dataclass(frozen=True, eq=False)

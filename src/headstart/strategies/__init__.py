@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any, TypeAlias, cast
 
 from headstart.errors import OptionError
-from headstart.schedules import Schedule
 from headstart.strategies.finetune import FineTune
 from headstart.strategies.lora import LoRA
 from headstart.strategies.probe import Probe
+from headstart.strategies.schedule import Schedule
 from headstart.strategies.scratch import FromScratch
 
 Learning: TypeAlias = FineTune | LoRA | FromScratch
@@ -19,7 +19,18 @@ Strategy: TypeAlias = Probe | Learning
 
 KINDS: dict[str, Any] = {"probe": Probe, "finetune": FineTune, "lora": LoRA, "scratch": FromScratch}
 
-__all__ = ["KINDS", "FineTune", "FromScratch", "Learning", "LoRA", "Probe", "Strategy", "as_fields", "from_fields"]
+__all__ = [
+    "KINDS",
+    "FineTune",
+    "FromScratch",
+    "Learning",
+    "LoRA",
+    "Probe",
+    "Schedule",
+    "Strategy",
+    "as_fields",
+    "from_fields",
+]
 
 
 def as_fields(strategy: Strategy) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import nn
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.catalogue import CATALOGUE
 from headstart.errors import OptionError
-from headstart.schedules import Schedule
+from headstart.strategies.schedule import Schedule
 
 Learn: TypeAlias = Literal["all", "biases", "norms"]
 Augment: TypeAlias = Literal["none", "crop", "flip"]

@@ -9,8 +9,8 @@ from torch import nn
 
 from headstart.backbones.backbone import Backbone
 from headstart.errors import OptionError
-from headstart.schedules import Schedule
 from headstart.strategies.finetune import copied, open_above, require_something_above, settled_schedule
+from headstart.strategies.schedule import Schedule
 
 LINEAR = ("Linear", "Conv1D")
 SCHEDULE = Schedule(epochs=4, rate=1e-3, head_rate=1e-3, decay=1.0)

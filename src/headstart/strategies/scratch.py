@@ -11,8 +11,8 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.card import Card
 from headstart.backbones.sources import assemble
 from headstart.errors import OptionError
-from headstart.schedules import Schedule
 from headstart.strategies.finetune import Augment, settled_schedule
+from headstart.strategies.schedule import Schedule
 
 Network: TypeAlias = Literal["same", "small"]
 

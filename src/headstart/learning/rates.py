@@ -6,8 +6,8 @@ import math
 import time
 from dataclasses import dataclass, replace
 
+from headstart.learning.training import HARM, Lesson, Run
 from headstart.progress import Progress, silent
-from headstart.training import HARM, Lesson, Run
 
 RANGE = (1e-6, 1e-1)
 RANGE_STEPS = 100

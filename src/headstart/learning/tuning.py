@@ -15,14 +15,14 @@ from headstart.checkpoints import Checkpoints
 from headstart.data import Dataset
 from headstart.features import extract
 from headstart.heads import Head, LinearHead, fit_head
-from headstart.losses import Target
+from headstart.learning.losses import Target
+from headstart.learning.rates import RangeTest, range_test, seconds_a_step
+from headstart.learning.training import Lesson, Trained, train
 from headstart.progress import Progress, silent
-from headstart.rates import RangeTest, range_test, seconds_a_step
-from headstart.schedules import Schedule
 from headstart.states import States, states_at
 from headstart.strategies import Learning
+from headstart.strategies.schedule import Schedule
 from headstart.tasks import Task
-from headstart.training import Lesson, Trained, train
 
 SOFTEST = 1e-3
 """The penalty C of the head that learning begins with, at most: a sharper one, fitted to more features than examples,

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from headstart.backbones.backbone import Backbone, digest_of_tensors
 from headstart.checkpoints import Checkpoints
 from headstart.devices import Processes, autocast, processes
-from headstart.draws import batches_of, mixed, seed_of
 from headstart.heads import Head
-from headstart.losses import Target
+from headstart.learning.draws import batches_of, mixed, seed_of
+from headstart.learning.losses import Target
 from headstart.progress import Progress, silent
-from headstart.schedules import Schedule
 from headstart.states import States
+from headstart.strategies.schedule import Schedule
 
 READ = 64
 """Examples a batch where nothing is learned."""
