@@ -17,10 +17,12 @@ import pandas as pd
 
 import headstart as hs
 from benchmarks import rivals
+from benchmarks.pairs import difference, holm
 from benchmarks.sets import IMAGES, TEXTS, Rows, root, rows
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.jsonl"
 SEEDS = range(5)
+OURS, RIVALS = ("finetune", "fit"), ("fastai", "trainer")
 
 
 def finetune(given: Rows, seed: int) -> np.ndarray:
@@ -70,13 +72,44 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(CONTENDERS))
     parser.add_argument("--sets", nargs="*", default=[*IMAGES, *TEXTS])
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--report", action="store_true", help="only say what the results show")
     chosen = parser.parse_args()
+    if chosen.report:
+        report(chosen.results)
+        return
     for seed in SEEDS:
         for contender in chosen.only:
             sets, answer = CONTENDERS[contender]
             for name in (one for one in sets if one in chosen.sets):
                 if (contender, name, seed) not in _done(chosen.results):
                     _run(chosen.results, contender, answer, name, seed)
+
+
+def report(results: Path) -> None:
+    """Print ours minus theirs by set, and over all sets, with intervals."""
+    right: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+    for line in map(json.loads, results.read_text(encoding="utf-8").splitlines()):
+        found = right.setdefault((line["contender"], line["set"]), {})
+        found[line["seed"]] = np.array(list(line["right"]), dtype=int)
+    for ours in OURS:
+        pairs = {}
+        for name in (*IMAGES, *TEXTS):
+            mine, theirs = right.get((ours, name), {}), right.get((RIVALS[name in TEXTS], name), {})
+            seeds = sorted(mine.keys() & theirs.keys())
+            if seeds:
+                pairs[name] = (np.stack([mine[s] for s in seeds]), np.stack([theirs[s] for s in seeds]))
+        if not pairs:
+            continue
+        singles = [difference([pair]) for pair in pairs.values()]
+        adjusted = holm([one.p for one in singles])
+        for (name, (mine, theirs)), one, p in zip(pairs.items(), singles, adjusted, strict=True):
+            print(
+                f"{ours:9} {name:18} {mine.mean():.3f} against {theirs.mean():.3f}: "
+                f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}] points, "
+                f"{one.seeds} seeds, p after Holm {p:.3f}"
+            )
+        over = difference(list(pairs.values()))
+        print(f"{ours:9} all: {100 * over.value:+.1f} [{100 * over.low:+.1f}, {100 * over.high:+.1f}] points\n")
 
 
 def _run(results: Path, contender: str, answer: Callable[[Rows, int], np.ndarray], name: str, seed: int) -> None:

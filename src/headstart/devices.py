@@ -15,7 +15,7 @@ from torch import Tensor
 def choose_device() -> torch.device:
     """Return the fastest device that is there: CUDA, Apple's MPS, or the CPU; each process its own CUDA device."""
     if torch.cuda.is_available():
-        return torch.device("cuda", processes().rank % torch.cuda.device_count())
+        return torch.device("cuda", processes().rank % max(1, torch.cuda.device_count()))
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 

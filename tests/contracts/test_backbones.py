@@ -315,9 +315,9 @@ def test_cuts_read_other_features(pictures: list[Path]) -> None:
 
 
 def test_the_device_is_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from headstart import features
+    from headstart import devices
 
-    choose: Callable[[], torch.device] = features.choose_device
+    choose: Callable[[], torch.device] = devices.choose_device
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose().type == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -146,7 +146,8 @@ def train(
                 run.close_epoch()
             if keeper.is_due():
                 keeper.save(name, *run.saved())
-    assert digest_of_tensors(run.untouched) == before, "a frozen tensor has changed"
+    if digest_of_tensors(run.untouched) != before:
+        raise AssertionError("a frozen tensor has changed")
     keeper.save(name, *run.saved())
     return run.finish()
 
@@ -376,7 +377,8 @@ class Run:
             own = [names[id(parameter)] for parameter in parameters]
             has_moved = any(not torch.equal(self.moving[name], self.start[name]) for name in own)
             reached = stage >= self.lesson.at(self.epoch).cut
-            assert has_moved or not own or not reached, f"stage {stage + 1} was asked to learn and has not moved"
+            if own and reached and not has_moved:
+                raise AssertionError(f"stage {stage + 1} was asked to learn and has not moved")
 
 
 def answers(
