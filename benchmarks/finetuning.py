@@ -30,6 +30,13 @@ def finetune(given: Rows, seed: int) -> np.ndarray:
     return _predicted(hs.adapt(_read(given).given_part("train"), strategy=hs.FineTune(), seed=seed), given)
 
 
+def lora(given: Rows, seed: int) -> np.ndarray:
+    """Return the answers (n,) of `adapt` with `LoRA()`."""
+    model = hs.adapt(_read(given).given_part("train"), strategy=hs.LoRA(), seed=seed)
+    print("  learned:", model.record["learnable"], flush=True)
+    return _predicted(model, given)
+
+
 def fit(given: Rows, seed: int) -> np.ndarray:
     """Return the answers (n,) of `fit`, which chooses by itself."""
     result = hs.fit(_source(given), input=_column(given), target="label", seed=seed)
@@ -63,6 +70,7 @@ CONTENDERS: dict[str, tuple[tuple[str, ...], Callable[[Rows, int], np.ndarray]]]
     "trainer": (TEXTS, rivals.trainer),
     "finetune": ((*IMAGES, *TEXTS), finetune),
     "fit": ((*IMAGES, *TEXTS), fit),
+    "lora": (("sst2",), lora),
 }
 
 
