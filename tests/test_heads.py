@@ -3,13 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from scipy.stats import multivariate_normal
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import headstart as hs
 from headstart.errors import OptionError
-from headstart.heads import fit_head, imbalance
+from headstart.heads import MANY, SHRINKAGE, fit_head, imbalance
 from headstart.strategies.probe import Probe, fit_probe
 from headstart.tasks import Task
 
@@ -68,6 +70,36 @@ def test_sparse_features_are_taken_as_they_are() -> None:
     head = fit_head(csr_array(dense), TRUTH, task, 1.0, tolerance=1e-8)
     model = LogisticRegression(C=1.0, tol=1e-8, max_iter=5000).fit(dense, TRUTH)
     assert task.outputs(head.logits(csr_array(dense))) == pytest.approx(model.predict_proba(dense), abs=1e-2)
+
+
+def many_classes() -> tuple[np.ndarray, np.ndarray, Task]:
+    dice = np.random.default_rng(0)
+    truth = np.repeat(np.arange(MANY), 4)
+    features = dice.normal(size=(MANY, 12))[truth] * 2 + dice.normal(size=(len(truth), 12))
+    return features, truth, Task("y", "classification", tuple(f"{place:03}" for place in range(MANY + 1)))
+
+
+def test_many_classes_are_normal_distributions_of_one_covariance() -> None:
+    features, truth, task = many_classes()
+    strength = 0.01
+    outputs = task.outputs(fit_head(features, truth, task, strength).logits(features))
+    scaled = StandardScaler().fit_transform(features)
+    means = np.stack([scaled[truth == place].mean(0) for place in range(MANY)])
+    pooled = sum((row := (scaled - means[truth])[[n]]).T @ row for n in range(len(truth))) / (len(truth) - MANY)
+    kept = 1 / (1 + SHRINKAGE * strength)
+    shrunk = (1 - kept) * pooled + kept * np.eye(12)
+    densities = np.stack([multivariate_normal(mean, shrunk).logpdf(scaled) for mean in means], 1)
+    expected = np.exp(densities) / np.exp(densities).sum(1, keepdims=True)
+    assert outputs[:, :MANY] == pytest.approx(expected, abs=1e-5)
+    assert (outputs[:, MANY] < 1e-9).all()
+
+
+def test_many_classes_of_words_are_naive_bayes() -> None:
+    features, truth, task = many_classes()
+    counts = csr_array(np.maximum(features, 0))
+    head = fit_head(counts, truth, task, 2.0)
+    model = MultinomialNB(alpha=0.5).fit(counts, truth)
+    assert task.outputs(head.logits(counts))[:, :MANY] == pytest.approx(model.predict_proba(counts), abs=1e-5)
 
 
 def test_imbalance_is_a_ratio() -> None:

@@ -258,6 +258,12 @@ def test_one_class_only() -> None:
         hs.check(hs.read([("a fine film", "a"), ("another", "a")]))
 
 
+def test_a_name_of_every_row_is_no_label() -> None:
+    with pytest.raises(DataError, match="too many labels") as caught:
+        hs.read([(f"text {n}", f"name {n}") for n in range(10_000)])
+    assert caught.value.got == "10,000, such as 'name 0'"
+
+
 def test_cells() -> None:
     assert [as_label(cell) for cell in (1.0, 1, "1", True, 2.5)] == ["1", "1", "1", "True", "2.5"]
     assert [is_missing(cell) for cell in (None, float("nan"), " ", "NA", 0, [], np.nan)] == [

@@ -1,4 +1,4 @@
-"""Linear heads: on fixed features in closed form for numbers, by L-BFGS for labels; and one that goes on learning."""
+"""Linear heads: on fixed features, by L-BFGS or in closed form; and one that goes on learning."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
@@ -20,6 +21,10 @@ ABSENT = -30.0
 
 TOLERANCE = 1e-4
 ITERATIONS = 500
+MANY = 200
+"""From this many classes on heads are found in closed form: the time L-BFGS takes grows with their number."""
+
+SHRINKAGE = 100.0
 SMALLEST_SPREAD = 1e-6
 LEAST_WIDTH = 0.1
 
@@ -100,6 +105,9 @@ def fit_head(
 ) -> LinearHead:
     """Fit a linear head with an L2 penalty on standardised features.
 
+    Of `MANY` classes or more the head is that of normal distributions around the classes' means with one covariance
+    (linear discriminant analysis, shrunk towards the identity: Friedman 1989); on sparse counts, of naive Bayes.
+
     Args:
         features: (n, d); a sparse matrix is taken as it is, not standardised.
         truth: (n,) label indices, (n, c) zeros and ones, or (n,) numbers, as `Task.encode` gives them.
@@ -119,9 +127,11 @@ def fit_head(
         weight, bias = np.stack([part[0] for part in parts]), np.array([part[1] for part in parts])
     else:
         known = truth != UNKNOWN
-        weight, bias = _softmax(
-            scaled[known], truth[known], task.n_outputs, _solver(strength, tolerance, balanced=balanced)
-        )
+        if task.n_outputs >= MANY:
+            weight, bias = _of_many(scaled[known], truth[known], task.n_outputs, strength, balanced=balanced)
+        else:
+            solver = _solver(strength, tolerance, balanced=balanced)
+            weight, bias = _softmax(scaled[known], truth[known], task.n_outputs, solver)
     weight = weight / spread
     precision = np.float64 if task.kind == "regression" else np.float32
     return LinearHead(weight.astype(precision), (bias - weight @ mean).astype(precision))
@@ -153,6 +163,31 @@ def _softmax(
     return weight, bias
 
 
+def _of_many(
+    scaled: np.ndarray, truth: np.ndarray, classes: int, strength: float, *, balanced: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit in closed form; the freer, the less the covariance is shrunk (or the counts smoothed).
+
+    Logits are centred, so that the likeliest class is never below one without examples.
+    """
+    weight, bias = np.zeros((classes, scaled.shape[1])), np.full(classes, ABSENT)
+    seen, place, counts = np.unique(truth, return_inverse=True, return_counts=True)
+    prior = np.zeros(len(seen)) if balanced else np.log(counts / len(truth))
+    if issparse(scaled):
+        own, free = MultinomialNB(alpha=1 / strength).fit(scaled, truth).feature_log_prob_, prior
+    else:
+        means = np.zeros((len(seen), scaled.shape[1]))
+        np.add.at(means, place, scaled)
+        means /= counts[:, None]
+        within = scaled - means[place]
+        kept = 1 / (1 + SHRINKAGE * strength)
+        covariance = (1 - kept) * within.T @ within / max(1, len(truth) - len(seen)) + kept * np.eye(scaled.shape[1])
+        own = np.linalg.solve(covariance, means.T).T
+        free = prior - (own * means).sum(1) / 2
+    weight[seen], bias[seen] = own - own.mean(0), free - free.mean()
+    return weight, bias
+
+
 def _binary(scaled: np.ndarray, truth: np.ndarray, solver: LogisticRegression) -> tuple[np.ndarray, float]:
     if truth.min() == truth.max():
         return np.zeros(scaled.shape[1]), -ABSENT if truth[0] else ABSENT
@@ -168,6 +203,7 @@ def _solver(strength: float, tolerance: float, *, balanced: bool = False) -> Log
 def _solve(solver: LogisticRegression, scaled: np.ndarray, truth: np.ndarray) -> LogisticRegression:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
         return solver.fit(scaled, truth)
 
 

@@ -9,13 +9,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from scipy.special import expit, softmax
 
-from headstart.errors import OptionError
+from headstart.errors import DataError, OptionError
 
 Kind: TypeAlias = Literal["classification", "multilabel", "regression"]
 Value: TypeAlias = str | tuple[str, ...] | float
 
 KINDS: tuple[Kind, ...] = ("classification", "multilabel", "regression")
 UNKNOWN = -1
+MOST_LABELS = 1000
+"""As many as ImageNet has (Russakovsky et al. 2015); a target with more is mostly a name, a number or a text."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Task:
     Attributes:
         target: the name of the column or, for folders, "label".
         kind: "classification" (one label), "multilabel" (any number of labels) or "regression" (a number).
-        labels: (c,) the label names in sorted order; empty for regression.
+        labels: (c,) the label names in sorted order, at most `MOST_LABELS`; empty for regression.
     """
 
     target: str
@@ -35,6 +37,13 @@ class Task:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise OptionError("the kind of task is unknown.", expected=", ".join(KINDS), got=repr(self.kind))
+        if len(self.labels) > MOST_LABELS:
+            raise DataError(
+                f"{self.target!r} has too many labels to learn.",
+                expected=f"at most {MOST_LABELS:,} different labels",
+                got=f"{len(self.labels):,}, such as {self.labels[0]!r}",
+                hint="name another --target, join rare labels into one, or use --task regression for a number",
+            )
 
     @property
     def n_outputs(self) -> int:
