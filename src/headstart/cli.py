@@ -15,7 +15,7 @@ import typer
 
 from headstart import __version__
 from headstart.errors import DataError, HeadstartError, OptionError
-from headstart.wording import user_path
+from headstart.wording import printable, user_path
 
 app = typer.Typer(
     name="headstart",
@@ -303,6 +303,39 @@ def backbones(
             from headstart import screen
 
             screen.show_backbones(listed)
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all of it; it is computed again when needed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what was computed below a cut and kept, or remove it.
+
+    HEADSTART_CACHE names its folder, or is off; HEADSTART_CACHE_SIZE is what it may take, such as 20GB.
+
+    Example: `headstart cache`
+    """
+    with _one_answer(as_json) as answer:
+        from headstart.cache import the_cache
+
+        kept = the_cache()
+        cleared = kept.clear() if clear else 0
+        shelves = kept.shelves()
+        answer.update(
+            {
+                "schema": "headstart.cache/1",
+                "folder": None if kept.folder is None else printable(str(kept.folder)),
+                "bound": kept.bound,
+                "bytes": sum(shelf["bytes"] for shelf in shelves),
+                "shelves": shelves,
+                "cleared": cleared,
+            }
+        )
+        if not as_json:
+            from headstart import screen
+
+            screen.show_cache(answer, cleared=clear)
 
 
 @app.callback(invoke_without_command=True)

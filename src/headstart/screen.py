@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -13,16 +14,18 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from headstart.backbones.listing import Listed
-from headstart.data import Finding
-from headstart.errors import HeadstartError
-from headstart.evaluation import Evaluation
-from headstart.job import Result
 from headstart.metrics import BOUNDED
-from headstart.model import Model, Prediction
-from headstart.progress import Progress
 from headstart.statistics import Measure
-from headstart.wording import count
+from headstart.wording import bytes_in_words, count
+
+if TYPE_CHECKING:
+    from headstart.backbones.listing import Listed
+    from headstart.data import Finding
+    from headstart.errors import HeadstartError
+    from headstart.evaluation import Evaluation
+    from headstart.job import Result
+    from headstart.model import Model, Prediction
+    from headstart.progress import Progress
 
 OUT = Console(highlight=False, markup=False, emoji=False)
 TALK = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -174,6 +177,28 @@ def show_backbones(listed: Sequence[Listed]) -> None:
     defaults = " and ".join(f"{one.card.name} for {one.card.modality}s" for one in listed if one.default)
     OUT.print(f"default: {defaults}; size in parameters")
     OUT.print("--backbone also takes timm/NAME, hf-hub:ORG/NAME, a local folder, or a model made here (.headstart)")
+
+
+def show_cache(answer: dict[str, Any], *, cleared: bool) -> None:
+    """Print where the cache lies, how full it is, and what each shelf is about."""
+    if answer["folder"] is None:
+        OUT.print("the cache is off: nothing is kept")
+        return
+    if cleared:
+        OUT.print(f"removed {bytes_in_words(answer['cleared'])}")
+    if answer["shelves"]:
+        table = _table("computed once and kept")
+        table.add_column("backbone", overflow="fold")
+        for column in ("cut", "precision", "examples", "size"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("last used", no_wrap=True)
+        for shelf in answer["shelves"]:
+            words = [Text(str(shelf["about"].get(name, "–"))) for name in ("backbone", "cut", "precision")]
+            used = datetime.fromisoformat(shelf["used"]).astimezone().strftime("%Y-%m-%d %H:%M")
+            table.add_row(*words, f"{shelf['examples']:,}", bytes_in_words(shelf["bytes"]), used)
+        OUT.print(table)
+    used, bound = bytes_in_words(answer["bytes"]), bytes_in_words(answer["bound"])
+    OUT.print(Text(f"{used} of at most {bound} in {answer['folder']}"), soft_wrap=True)
 
 
 def _show_notes(notes: Sequence[str]) -> None:
