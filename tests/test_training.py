@@ -58,7 +58,14 @@ def tuning(backbone: Backbone, strategy: hs.FineTune | hs.LoRA | hs.FromScratch,
     ground = begin(examples(backbone), None, backbone, 0, Checkpoints(), silent)
     features = ground.features if strategy.starts_from_probe else None
     return begin_tuning(
-        strategy, backbone, ground.examples, ground.task, features=features, strength=0.1, balanced=False, keep=keep
+        strategy,
+        backbone,
+        ground.examples,
+        ground.task,
+        features=features,
+        strength=0.1,
+        balanced=False,
+        storage="whole" if keep else "none",
     )
 
 

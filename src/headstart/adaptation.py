@@ -15,14 +15,16 @@ from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.choosing import Choice, consider
 from headstart.data import Dataset
-from headstart.devices import processes, steady
+from headstart.devices import choose_device, choose_precision, processes, steady
 from headstart.errors import DataError, OptionError
+from headstart.execution import choose_execution
 from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.model import Model, fingerprints
 from headstart.plan import BUDGET, Pilot, Plan, make_plan
 from headstart.progress import Progress, silent
+from headstart.states import Storage
 from headstart.strategies import KINDS, Learning, Probe, Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH
 from headstart.wording import user_path
@@ -92,11 +94,15 @@ def adapt_to(
     if stored is not None:
         plan = Plan.from_dict(stored)
     elif plan is None:
-        made = make_plan(ground.backbone, len(ground.examples), strategies, budget=budget, pilot=_pilot(ground))
+        execution = choose_execution(ground.backbone, ground.examples.inputs)
+        pilot = _pilot(replace(ground, execution=execution))
+        made = make_plan(ground.backbone, len(ground.examples), strategies, execution, budget=budget, pilot=pilot)
         plan = Plan.from_dict(processes().agreed(json.loads(json.dumps(made.as_dict()))))
     elif strategies is not None:
-        plan = replace(plan, strategies=tuple(strategies), kept=(all(plan.kept),) * len(strategies), left_out=())
+        storage = plan.storage[-1] if plan.storage else "whole"
+        plan = replace(plan, strategies=tuple(strategies), storage=(storage,) * len(strategies), left_out=())
     ground.keeper.keep_plan(question, plan.as_dict())
+    ground = replace(ground, execution=plan.execution)
     with steady(plan.threads):
         choice = consider(ground, plan)
         if choice.tuning is None:
@@ -106,18 +112,21 @@ def adapt_to(
 
 def _pilot(ground: Ground) -> Pilot:
     """Return what measures the seconds a step of a strategy takes, on a few of the examples."""
+    few = np.linspace(0, len(ground.examples) - 1, min(PILOTED, len(ground.examples))).astype(int)
+    examples = ground.examples.take(few)
 
-    def pilot(strategy: Learning, keep: bool) -> float:
-        few = np.linspace(0, len(ground.examples) - 1, min(PILOTED, len(ground.examples))).astype(int)
+    def pilot(strategy: Learning, storage: Storage) -> float:
         tuning = begin_tuning(
             strategy,
             ground.backbone,
-            ground.examples.take(few),
+            examples,
             ground.task,
-            features=ground.features[few] if strategy.starts_from_probe else None,
+            features=ground.features_of(examples) if strategy.starts_from_probe else None,
             strength=DEFAULT_STRENGTH,
             balanced=False,
-            keep=keep,
+            storage=storage,
+            execution=ground.execution,
+            precision=choose_precision(choose_device()),
             seed=ground.seed,
         )
         return tuning.seconds_a_step()

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
+
+from headstart.errors import OptionError
+
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+
+PRECISION = "HEADSTART_PRECISION"
+"""The environment's word on precision."""
+
+BF16_ISA = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX512_CORE_AMX_FP16", "AVX10_1_512")
+"""What oneDNN calls the sets of instructions that hold bf16."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""As in glibc's malloc.h."""
+
+LARGEST_THRESHOLD = 2**25
+"""The most that older versions of glibc allow for mapping."""
 
 
 def choose_device() -> torch.device:
@@ -19,14 +38,76 @@ def choose_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def choose_precision(device: torch.device) -> str:
-    """Return "bf16" where a device multiplies it in hardware and its optimiser keeps fp32 weights, else "fp32"."""
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+def precisions(device: torch.device) -> list[Precision]:
+    """Return the precisions that a device multiplies in hardware, fp32 first."""
+    if device.type == "cuda":
+        return ["fp32", "bf16", "fp16"] if torch.cuda.is_bf16_supported(including_emulation=False) else ["fp32", "fp16"]
+    if device.type == "mps":
+        return ["fp32", "fp16"]
+    return ["fp32", "bf16"] if _cpu_multiplies_bf16() else ["fp32"]
+
+
+def choose_precision(device: torch.device) -> Precision:
+    """Return the precision to learn in: "bf16" where the device multiplies it in hardware, else "fp32".
+
+    Weights, their updates and the loss stay fp32; HEADSTART_PRECISION=fp32 keeps everything so.
+    """
+    return "bf16" if "bf16" in allowed_precisions(device) else "fp32"
+
+
+def allowed_precisions(device: torch.device) -> list[Precision]:
+    """Return a device's precisions, or the one of them that the environment names.
+
+    Raises:
+        OptionError: the environment names another one.
+    """
+    known: list[Precision] = precisions(device)
+    forced = os.environ.get(PRECISION, "")
+    if forced and forced not in known:
+        raise OptionError(f"{PRECISION} is none that this device has.", expected=", ".join(known), got=forced)
+    return [one for one in known if forced in ("", one)]
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Tell whether this processor has instructions for bf16, and is allowed to use them."""
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper() not in ("ALL", "DEFAULT", *BF16_ISA):
+        return False
+    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """Return the context in which a forward pass runs in a precision."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(device.type, kinds[precision]) if precision in kinds else nullcontext()
+
+
+@contextmanager
+def memory_kept() -> Iterator[None]:
+    """Keep freed memory in the process while the body runs: taking it anew from Linux costs more than a convolution.
+
+    By default glibc gives every large block back at once, and each new one is cleared page by page.
+    """
+    glibc = _glibc()
+    if glibc is None:
+        yield
+        return
+    for parameter, large in ((M_TRIM_THRESHOLD, 2**31 - 1), (M_MMAP_THRESHOLD, 2**30)):
+        if not glibc.mallopt(parameter, large):
+            glibc.mallopt(parameter, LARGEST_THRESHOLD)
+    try:
+        yield
+    finally:
+        glibc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> Any:
+    """Return the C library where it is glibc, whose allocator can be told; None elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None
 
 
 @contextmanager
@@ -42,7 +123,7 @@ def steady(threads: int) -> Iterator[None]:
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a tensor on a device; pictures in the memory layout that convolutions like best."""
-    if tensor.ndim == 4 and tensor.is_floating_point():
+    if tensor.ndim == 4 and tensor.is_floating_point() and any(tensor.stride()):
         return tensor.to(device, memory_format=torch.channels_last)
     return tensor.to(device)
 

@@ -112,7 +112,7 @@ def evaluate(
     """
     _require_same_task(model, data)
     kept, findings = _kept(model, data, keep_seen)
-    outputs = model.outputs(kept.inputs, progress=progress)
+    outputs = model.outputs(kept.inputs, contents=kept.contents, progress=progress)
     truth = model.task.encode(kept.values)
     units = np.unique(kept.groups, return_inverse=True)[1] if kept.groups is not None else None
 

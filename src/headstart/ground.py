@@ -17,7 +17,8 @@ from headstart.backbones.sources import load_backbone
 from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
 from headstart.errors import DataError
-from headstart.features import extract
+from headstart.execution import EXACT, Execution
+from headstart.features import features_of
 from headstart.progress import Progress
 from headstart.strategies import Strategy, as_fields
 from headstart.strategies.probe import Fitted, Probe, fit_probe, is_learned
@@ -35,6 +36,7 @@ class Ground:
         seed: of the folds and of everything drawn.
         keeper: where unfinished work is kept.
         progress: called with (phase, done, total).
+        execution: how frozen stages are run.
     """
 
     backbone: Backbone
@@ -43,6 +45,7 @@ class Ground:
     seed: int
     keeper: Checkpoints
     progress: Progress
+    execution: Execution = EXACT
 
     @cached_property
     def examples(self) -> Dataset:
@@ -73,13 +76,24 @@ class Ground:
     @cached_property
     def features(self) -> np.ndarray:
         """The examples' features (n, d) at the top."""
-        return extract(self.backbone, self.examples.inputs, progress=self.progress)
+        return self.features_of(self.examples)
+
+    def features_of(self, examples: Dataset, cut: int | None = None) -> np.ndarray:
+        """Return the features (n, d) of some examples at a cut, or at the top."""
+        return features_of(
+            self.backbone,
+            examples.inputs,
+            cut=cut,
+            execution=self.execution,
+            contents=examples.contents,
+            progress=self.progress,
+        )
 
     def probe(self, probe: Probe) -> Fitted:
         """Fit a probe on all examples."""
         features = self.features
         if probe.cut is not None and self.backbone.replay.resolve(probe.cut) != self.backbone.n_stages:
-            features = extract(self.backbone, self.examples.inputs, cut=probe.cut, progress=self.progress)
+            features = self.features_of(self.examples, probe.cut)
         return fit_probe(probe, features, self.examples, self.held, self.task, seed=self.seed, progress=self.progress)
 
     def folds(self, k: int) -> list[np.ndarray]:

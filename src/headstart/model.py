@@ -13,7 +13,8 @@ from headstart import __version__, artifact
 from headstart.data.inputs import Given, gather
 from headstart.devices import processes
 from headstart.errors import ArtifactError, HeadstartError
-from headstart.features import extract
+from headstart.execution import EXACT, Execution
+from headstart.features import features_of
 from headstart.heads import LinearHead
 from headstart.plots import training_curves
 from headstart.progress import Progress, silent
@@ -75,13 +76,38 @@ class Model:
     record: dict[str, Any] = field(default_factory=dict)
     seen: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
-    def outputs(self, inputs: Sequence[Any], *, progress: Progress = silent) -> np.ndarray:
+    @property
+    def execution(self) -> Execution:
+        """How its frozen stages were run when it was made."""
+        return Execution(**self.record.get("plan", {}).get("execution", {"cached": False}))
+
+    def outputs(
+        self,
+        inputs: Sequence[Any],
+        *,
+        execution: Execution | None = None,
+        contents: Sequence[str] | None = None,
+        progress: Progress = silent,
+    ) -> np.ndarray:
         """Return probabilities (n, c), or numbers (n,) for regression, of inputs that can all be read.
+
+        Args:
+            inputs: (n,) files, pictures, arrays or texts.
+            execution: how the network is run; as when the model was made, where there are enough inputs, otherwise.
+            contents: (n,) the hash of each input's content, where it is known.
+            progress: called with (phase, done, total).
 
         Raises:
             DataError: an input cannot be read.
         """
-        features = extract(self.backbone, inputs, cut=self.cut, progress=progress)
+        features = features_of(
+            self.backbone,
+            inputs,
+            cut=self.cut,
+            execution=execution or self.execution.for_count(len(inputs)),
+            contents=contents,
+            progress=progress,
+        )
         return self.task.outputs(self.head.logits(features))
 
     def predict(self, inputs: object, *, progress: Progress = silent) -> list[Prediction]:
@@ -192,7 +218,7 @@ class Model:
         inputs = {
             f"input.{place}": torch.from_numpy(_as_array(example).copy()) for place, example in enumerate(examples)
         }
-        return {**inputs, "outputs": torch.from_numpy(self.outputs(examples).astype(np.float32))}
+        return {**inputs, "outputs": torch.from_numpy(self.outputs(examples, execution=EXACT).astype(np.float32))}
 
 
 def load(path: str | Path) -> Model:
@@ -255,7 +281,7 @@ def _difference_from_golden(model: Model, saved: artifact.Artifact) -> float:
     expected = golden.pop("outputs").numpy()
     stored = [golden[name].numpy() for name in sorted(golden)]
     is_text = model.backbone.card.modality == "text"
-    outputs = model.outputs([array.tobytes().decode() for array in stored] if is_text else stored)
+    outputs = model.outputs([array.tobytes().decode() for array in stored] if is_text else stored, execution=EXACT)
     return float(np.abs(outputs - expected).max() / max(1.0, float(np.abs(expected).max())))
 
 

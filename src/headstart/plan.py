@@ -16,13 +16,14 @@ from typing import Any, TypeAlias
 import torch
 
 from headstart.backbones.backbone import Backbone
-from headstart.devices import choose_device, choose_precision
+from headstart.devices import Precision, choose_device, choose_precision
 from headstart.errors import OptionError
-from headstart.states import bytes_at
+from headstart.execution import Execution
+from headstart.states import COPY_SPEED, Storage, bytes_at, rounding_error, seconds_below
 from headstart.strategies import FineTune, Learning, Probe, Strategy, as_fields, from_fields
 from headstart.wording import seconds_in_words, user_path
 
-SCHEMA = "headstart.plan/1"
+SCHEMA = "headstart.plan/2"
 BUDGET = 600.0
 """Seconds that considering strategies and learning the chosen one may take, where nothing is said."""
 
@@ -45,19 +46,21 @@ class Plan:
     Attributes:
         strategies: those considered, the simplest first.
         folds: of the cross-validation that compares them.
-        precision: "fp32" or "bf16".
+        precision: of learning: "fp32" or "bf16".
+        execution: how frozen stages are run.
         threads: that sums are split over.
-        kept: whether what lies below each strategy's cut is kept in memory.
+        storage: how what lies below each strategy's cut is kept: "whole", "bf16", "int8" or "none".
         seconds: forecast for each strategy, its comparison and its learning; 0 where it is not measured.
-        left_out: what was not considered and why, in words.
+        left_out: what was not considered or not kept, and why, in words.
         machine: where the plan was made.
     """
 
     strategies: tuple[Strategy, ...]
     folds: int
-    precision: str
+    precision: Precision
+    execution: Execution
     threads: int
-    kept: tuple[bool, ...]
+    storage: tuple[Storage, ...]
     seconds: tuple[float, ...]
     left_out: tuple[str, ...] = ()
     machine: str = ""
@@ -78,6 +81,7 @@ class Plan:
                 raise OptionError("the plan is of another format.", expected=SCHEMA, got=str(fields["schema"]))
             known = {name: fields[name] for name in cls.__dataclass_fields__}
             strategies = tuple(from_fields(one) for one in known.pop("strategies"))
+            known["execution"] = Execution(**known["execution"])
             rest: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in known.items()
             }
@@ -86,8 +90,8 @@ class Plan:
             raise OptionError("this is not a plan.", expected="what a model's manifest holds", got=str(error)) from None
 
 
-Pilot: TypeAlias = Callable[[Learning, bool], float]
-"""From a strategy, and whether its states are kept, to the seconds a step takes."""
+Pilot: TypeAlias = Callable[[Learning, Storage], float]
+"""From a strategy, and how its states are kept, to the seconds a step takes."""
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -111,6 +115,7 @@ def make_plan(
     backbone: Backbone,
     n: int,
     strategies: Sequence[Strategy] | None,
+    execution: Execution,
     *,
     budget: float = BUDGET,
     pilot: Pilot,
@@ -121,8 +126,9 @@ def make_plan(
         backbone: the source.
         n: examples to learn from.
         strategies: those asked for; None considers the probe, and fine-tuning at one or two cuts where time allows.
+        execution: how frozen stages are run.
         budget: seconds for all of it, above 0.
-        pilot: called with a strategy and whether its states are kept, returns the seconds a step takes.
+        pilot: called with a strategy and how its states are kept, returns the seconds a step takes.
 
     Raises:
         OptionError: the budget is not above 0.
@@ -133,15 +139,17 @@ def make_plan(
     asked = strategies is not None
     wanted: list[Strategy] = list(strategies) if strategies is not None else default_strategies(backbone, n)
     chosen: list[Strategy] = []
-    kept: list[bool] = []
+    storage: list[Storage] = []
     seconds: list[float] = []
     left_out: list[str] = []
     rest = budget
+    device = choose_device()
+    precision = choose_precision(device)
     for strategy in wanted:
-        keep = isinstance(strategy, Probe) or _fits(backbone, strategy, n)
+        kept, why = _storage(backbone, strategy, n, precision)
         cost = 0.0
         if not isinstance(strategy, Probe) and not asked:
-            cost = _forecast(strategy, backbone, n, folds, pilot(strategy, keep))
+            cost = _forecast(strategy, backbone, n, folds, pilot(strategy, kept))
         if cost > rest:
             left_out.append(
                 f"{in_words(strategy, backbone)} was not considered: it would take about {seconds_in_words(cost)}, "
@@ -150,15 +158,16 @@ def make_plan(
             continue
         rest -= cost
         chosen.append(strategy)
-        kept.append(keep)
+        storage.append(kept)
+        left_out += [why] if why else []
         seconds.append(round(cost, 1))
-    device = choose_device()
     return Plan(
         tuple(chosen),
         folds,
-        choose_precision(device),
+        precision,
+        execution,
         torch.get_num_threads(),
-        tuple(kept),
+        tuple(storage),
         tuple(seconds),
         tuple(left_out),
         f"{device.type}, {platform.machine()}, torch {torch.__version__}",
@@ -189,10 +198,28 @@ def _forecast(strategy: Learning, backbone: Backbone, n: int, folds: int, step: 
     return step * steps * folds
 
 
-def _fits(backbone: Backbone, strategy: Learning, n: int) -> bool:
-    """Tell whether the states below a strategy's cuts fit into memory beside everything else."""
-    needed = sum(bytes_at(backbone, cut) * n for cut in strategy.cuts(backbone))
-    return bool(needed <= MEMORY_SHARE * _free_memory())
+def _storage(backbone: Backbone, strategy: Strategy, n: int, precision: Precision) -> tuple[Storage, str]:
+    """Decide how the states at a strategy's cuts are kept, and say why where that is not as they are.
+
+    They are not kept where computing them again takes no longer than reading them.
+    """
+    if isinstance(strategy, Probe):
+        return "whole", ""
+    cuts = strategy.cuts(backbone)
+    each = sum(bytes_at(backbone, cut, precision) for cut in cuts)
+    if cuts[-1] and each / COPY_SPEED > sum(seconds_below(backbone, cut, precision) for cut in cuts):
+        words = f"what lies below cut {cuts[-1]} is computed anew each time: reading {each / 1e3:,.0f} kB takes longer"
+        return "none", words
+    room = MEMORY_SHARE * _free_memory()
+    halves = 2 if precision == "fp32" else 1
+    if each * n <= room:
+        return "whole", ""
+    smaller: dict[Storage, int] = {"bf16": halves, "int8": 2 * halves}
+    for storage, times in smaller.items():
+        if cuts[-1] and times > 1 and each * n / times <= room:
+            error = rounding_error(backbone, cuts[-1], storage)
+            return storage, f"states at cut {cuts[-1]} are kept in {storage}, with an error of {error:.1%}"
+    return "none", f"what lies below cut {cuts[-1]} is computed anew each time: keeping it would take too much memory"
 
 
 def _free_memory() -> float:

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, Literal, TypeAlias, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch, State
-from headstart.devices import choose_device, moved
+from headstart.devices import autocast, memory_kept, moved
+from headstart.execution import EXACT, Execution, state_reader
+from headstart.passes import contents_of, length_of, missing_once, passed, shelf_for
 from headstart.progress import Progress, silent
 
-BATCH = 32
-AHEAD = 4
-"""Batches prepared ahead of the network."""
+Storage: TypeAlias = Literal["whole", "bf16", "int8", "none"]
+"""How states are kept: as they are, rounded to bf16, as bytes with one scale a tensor and example, or not at all."""
 
 MASK = "attention_mask"
-Result = TypeVar("Result")
+LEVELS = 127
+VIEW_SEED = 7
+COPY_SPEED = 1e9
+"""Bytes a second at which kept states come back; what is computed faster than that is not kept."""
 
-
-def passed(
-    backbone: Backbone,
-    inputs: Sequence[Any],
-    run: Callable[[Batch], Result],
-    *,
-    batch_size: int = BATCH,
-    phase: str = "features",
-    progress: Progress = silent,
-) -> Iterator[tuple[list[int], Result]]:
-    """Yield (places, result) of each batch of inputs, texts of like length together, without gradients.
-
-    Raises:
-        DataError: an input cannot be read.
-    """
-    device = choose_device()
-    backbone.trunk.to(device).eval()
-    order = sorted(range(len(inputs)), key=lambda place: _length(inputs[place]))
-    chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    done = 0
-    for chunk, batch in _prepared(backbone, inputs, chunks):
-        with torch.no_grad():
-            result = run({name: moved(tensor, device) for name, tensor in batch.items()})
-        yield chunk, result
-        done += len(chunk)
-        progress(phase, done, len(inputs))
+Rows: TypeAlias = Sequence[tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,53 +38,68 @@ class States:
 
     Attributes:
         backbone: whose stages below the cut are frozen.
-        inputs: (n,) the examples.
+        encoded: (n,) the examples as `Preparer.encode` returns them.
         cut: the number of frozen stages.
-        kept: (n,) what each example is at the cut; None computes it when it is asked for.
+        kept: what each example is at the cut, as it is and then in each fixed view; empty computes it when asked for.
+        storage: how `kept` is stored.
         augment: how pictures are drawn anew when they are learned from: "none", "crop" or "flip".
+        precision: of what is computed when it is asked for.
     """
 
     backbone: Backbone
-    inputs: Sequence[Any]
+    encoded: Sequence[Any]
     cut: int
-    kept: list[_Kept] | None = None
+    kept: tuple[Rows, ...] = ()
+    storage: Storage = "whole"
     augment: str = "none"
+    precision: str = "fp32"
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.encoded)
+
+    @cached_property
+    def form(self) -> _Form:
+        """What the tensors of a state at the cut are."""
+        return _form_of(self.backbone, self.cut, self.precision)
 
     def length(self, place: int) -> int:
         """Return what texts of a batch are made alike by; pictures are all alike."""
-        return _length(self.inputs[place])
+        return length_of(self.encoded[place])
 
-    def batch(self, places: Sequence[int], seed: tuple[int, ...] | None = None) -> tuple[Batch, State]:
+    def batch(self, places: Sequence[int], seed: tuple[int, ...] | None = None, epoch: int = 0) -> tuple[Batch, State]:
         """Return the batch of some examples and their state at the cut, on the backbone's device.
 
-        With a seed, pictures are drawn anew where `augment` asks for it.
+        With a seed they are learned from: pictures are drawn anew where `augment` asks for it, or taken from the
+        fixed view whose turn it is in this epoch.
         """
         device = next(self.backbone.trunk.parameters()).device
-        if self.kept is not None:
-            kept, state = _joined([self.kept[place] for place in places], self.backbone.prepare.padding)
-            moved_leaves, tree = tree_flatten(state)
-            state = tree_unflatten([moved(leaf, device) for leaf in moved_leaves], tree)
-            return {name: tensor.to(device) for name, tensor in kept.items()}, state
-        inputs = [self.inputs[place] for place in places]
+        encoded = [self.encoded[place] for place in places]
+        if self.kept:
+            view = 0 if seed is None or len(self.kept) == 1 else 1 + epoch % (len(self.kept) - 1)
+            batch = {name: moved(one, device) for name, one in self.backbone.prepare.outline(encoded).items()}
+            leaves = self._joined([self.kept[view][place] for place in places], batch, device)
+            return self.form.filled(batch, leaves)
         if seed is None or self.augment == "none":
-            batch = self.backbone.prepare(inputs)
+            batch = dict(self.backbone.prepare.collate(encoded))
         else:
-            batch = self.backbone.prepare.augmented(inputs, seed, flip=self.augment == "flip")
+            batch = dict(self.backbone.prepare.augmented(encoded, seed, flip=self.augment == "flip"))
         batch = {name: moved(tensor, device) for name, tensor in batch.items()}
-        with torch.no_grad():
+        with torch.no_grad(), autocast(device, self.precision):
             return batch, self.backbone.below(batch, self.cut)
 
-
-@dataclass(frozen=True)
-class _Kept:
-    """One example: its part of the batch and of the state's tensors, without padding, and the state's tree."""
-
-    batch: dict[str, Tensor]
-    leaves: list[Tensor]
-    tree: Any
+    def _joined(self, rows: Rows, batch: Batch, device: torch.device) -> list[Tensor]:
+        """Return the leaves of a batch's state, padded to its longest text."""
+        ragged = MASK in batch
+        joined = []
+        for place, dtype in enumerate(self.form.dtypes):
+            if self.storage != "int8":
+                leaf = _stacked([row[place] for row in rows], ragged)
+            else:
+                scales = torch.stack([row[2 * place + 1] for row in rows])
+                leaf = _stacked([row[2 * place] for row in rows], ragged)
+                leaf = leaf * scales.view(-1, *(1,) * (leaf.ndim - 1))
+            joined.append(moved(leaf.to(dtype), device))
+        return joined
 
 
 def states_at(
@@ -112,13 +107,25 @@ def states_at(
     inputs: Sequence[Any],
     cut: int,
     *,
-    keep: bool = True,
+    storage: Storage = "whole",
     augment: str = "none",
+    views: int = 0,
+    execution: Execution = EXACT,
+    contents: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> States:
-    """Return what inputs are at a cut, kept in memory where `keep` asks for it and the states allow it.
+    """Return what inputs are at a cut, kept where `storage` asks for it and the states allow it.
 
-    Pictures that are drawn anew whenever they are learned from cannot be kept; texts are never drawn anew.
+    Args:
+        backbone: whose stages below the cut are frozen.
+        inputs: (n,) the examples.
+        cut: the number of frozen stages.
+        storage: how the states are kept; "none" computes them whenever they are asked for.
+        augment: pictures: drawn anew in every epoch, so that nothing can be kept, or in fixed views; texts stay whole.
+        views: how many fixed views are kept in place of drawing anew; 0 draws anew.
+        execution: how what lies below the cut is run, and whether the cache keeps it.
+        contents: (n,) the hash of each input's content, where it is known.
+        progress: called with (phase, done, total).
 
     Raises:
         DataError: an input cannot be read.
@@ -126,16 +133,14 @@ def states_at(
     """
     cut = backbone.replay.resolve(cut)
     augment = augment if backbone.card.modality == "image" else "none"
-    if not keep or augment != "none" or not can_keep(backbone, cut):
-        return States(backbone, inputs, cut, augment=augment)
-    rows: dict[int, _Kept] = {}
-
-    def run(batch: Batch) -> tuple[Batch, State]:
-        return batch, backbone.below(batch, cut)
-
-    for places, (batch, state) in passed(backbone, inputs, run, phase=f"stages 1 to {cut}", progress=progress):
-        rows.update(zip(places, _apart(batch, state, cut), strict=True))
-    return States(backbone, inputs, cut, [rows[place] for place in range(len(inputs))])
+    live = augment != "none" and not views
+    whole = States(backbone, backbone.prepare.encode(inputs), cut, (), storage, augment, precision=execution.precision)
+    if storage == "none" or live or not can_keep(backbone, cut) or not whole.form.dtypes:
+        return whole
+    keys = contents_of(inputs, contents)
+    each = range(1 + (views if augment != "none" else 0))
+    kept = tuple(_rows(whole, inputs, keys, view, execution, progress) for view in each)
+    return States(backbone, whole.encoded, cut, kept, storage, augment, precision=execution.precision)
 
 
 def can_keep(backbone: Backbone, cut: int) -> bool:
@@ -150,13 +155,108 @@ def can_keep(backbone: Backbone, cut: int) -> bool:
     return all(torch.is_tensor(leaf) and leaf.shape[:1] == (n,) and _is_simple(leaf, batch) for leaf in leaves)
 
 
-def bytes_at(backbone: Backbone, cut: int) -> float:
+def bytes_at(backbone: Backbone, cut: int, precision: str = "fp32") -> float:
     """Return how many bytes one synthetic example takes at a cut."""
+    return sum(_form_of(backbone, cut, precision).sizes)
+
+
+def seconds_below(backbone: Backbone, cut: int, precision: str = "fp32") -> float:
+    """Return the seconds that the stages below a cut take for one synthetic example on this machine."""
     batch = backbone.example_batch()
-    with torch.no_grad():
-        leaves = tree_leaves(backbone.below(batch, cut)) if cut else list(batch.values())
-    n = next(iter(batch.values())).shape[0]
-    return sum(leaf.numel() * leaf.element_size() for leaf in leaves if torch.is_tensor(leaf)) / n
+    device = next(iter(batch.values())).device
+    with torch.no_grad(), autocast(device, precision), memory_kept():
+        backbone.below(batch, cut)
+        begun = time.perf_counter()
+        backbone.below(batch, cut)
+    return (time.perf_counter() - begun) / len(next(iter(batch.values())))
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a state at a cut is made of.
+
+    Attributes:
+        tree: how its tensors hang together.
+        dtypes, sizes: of each tensor; sizes in bytes an example.
+        inputs: at cut 0 the names of the batch's own numbers, which are the state there; empty elsewhere.
+    """
+
+    tree: Any
+    dtypes: tuple[torch.dtype, ...]
+    sizes: tuple[float, ...]
+    inputs: tuple[str, ...] = ()
+
+    def leaves(self, batch: Batch, read: Any) -> list[Tensor]:
+        """Return the tensors of a batch's state."""
+        return [batch[name] for name in self.inputs] if self.tree is None else read(batch)
+
+    def filled(self, batch: Batch, leaves: list[Tensor]) -> tuple[Batch, State]:
+        """Return a batch and its state from the state's tensors."""
+        if self.tree is None:
+            return {**batch, **dict(zip(self.inputs, leaves, strict=True))}, ()
+        return batch, tree_unflatten(leaves, self.tree)
+
+
+def _form_of(backbone: Backbone, cut: int, precision: str) -> _Form:
+    batch = backbone.example_batch()
+    n, device = next(iter(batch.values())).shape[0], next(iter(batch.values())).device
+    names: tuple[str, ...] = ()
+    tree = None
+    if cut == 0:
+        names = tuple(name for name, tensor in batch.items() if tensor.is_floating_point())
+        leaves = [batch[name] for name in names]
+    else:
+        with torch.no_grad(), autocast(device, precision):
+            found, tree = tree_flatten(backbone.below(batch, cut))
+        leaves = [leaf for leaf in found if torch.is_tensor(leaf)]
+    sizes = tuple(leaf.numel() * leaf.element_size() / n for leaf in leaves)
+    return _Form(tree, tuple(leaf.dtype for leaf in leaves), sizes, names)
+
+
+def _rows(
+    states: States, inputs: Sequence[Any], keys: Sequence[str], view: int, execution: Execution, progress: Progress
+) -> Rows:
+    """Return one row an example in one view: from the cache, or computed and put there."""
+    backbone, cut, form = states.backbone, states.cut, states.form
+    shelf = shelf_for(
+        backbone,
+        execution if cut else EXACT,
+        kind="states",
+        cut=cut,
+        storage=states.storage,
+        view=f"{states.augment} {view}" if view else "",
+    )
+    found = shelf.find(keys)
+    lacking = missing_once(keys, found)
+    read = state_reader(backbone, cut, execution) if cut and lacking else None
+    chosen = [inputs[place] for place in lacking]
+    computed: dict[str, tuple[Tensor, ...]] = {}
+
+    def collate(encoded: Sequence[Any], places: Sequence[int]) -> Batch:
+        if not view:
+            return backbone.prepare.collate(encoded)
+        return _view(states, encoded, [keys[lacking[place]] for place in places], view)
+
+    def run(batch: Batch) -> list[tuple[Tensor, ...]]:
+        return _apart(batch, form.leaves(batch, read), states.storage)
+
+    phase = f"stages 1 to {cut}" if cut else "reading inputs"
+    for places, rows in passed(backbone, chosen, run, collate=collate, phase=phase, progress=progress):
+        for place, row in zip(places, rows, strict=True):
+            key = keys[lacking[place]]
+            shelf.add(key, row)
+            computed[key] = row
+    shelf.write()
+    return [computed[key] if key in computed else shelf.row(where) for key, where in zip(keys, found, strict=True)]
+
+
+def _view(states: States, encoded: Sequence[Any], keys: Sequence[str], view: int) -> Batch:
+    """Return a batch of pictures in a fixed view, which depends on the view's number and their content alone."""
+    drawn = [
+        states.backbone.prepare.augmented([one], (VIEW_SEED, view, int(key[:12], 16)), flip=states.augment == "flip")
+        for one, key in zip(encoded, keys, strict=True)
+    ]
+    return {name: torch.cat([one[name] for one in drawn]) for name in drawn[0]}
 
 
 def _is_simple(leaf: Tensor, batch: Batch) -> bool:
@@ -167,61 +267,46 @@ def _is_simple(leaf: Tensor, batch: Batch) -> bool:
     return leaf.shape[1] == length or length not in leaf.shape[1:]
 
 
-def _apart(batch: Batch, state: State, cut: int) -> list[_Kept]:
-    """Return each example's part of a batch and its state, without padding, on the CPU."""
-    leaves, tree = tree_flatten(state)
+def _apart(batch: Batch, leaves: Sequence[Tensor], storage: Storage) -> list[tuple[Tensor, ...]]:
+    """Return each example's part of a state, without padding, on the CPU."""
     n = next(iter(batch.values())).shape[0]
     lengths = batch[MASK].sum(1).tolist() if MASK in batch else [0] * n
     shape = tuple(batch[MASK].shape) if MASK in batch else ()
 
-    def part(tensor: Tensor, row: int) -> Tensor:
-        own = tensor[row, : lengths[row]] if tuple(tensor.shape[:2]) == shape else tensor[row]
-        return own.cpu().clone()
+    def part(leaf: Tensor, row: int) -> tuple[Tensor, ...]:
+        own = leaf[row, : lengths[row]] if tuple(leaf.shape[:2]) == shape else leaf[row]
+        return _packed(own.cpu(), storage)
 
-    unread = {name for name, tensor in batch.items() if cut and tensor.is_floating_point()}
-    return [
-        _Kept(
-            {
-                name: torch.zeros(()).expand(tensor.shape[1:]) if name in unread else part(tensor, row)
-                for name, tensor in batch.items()
-            },
-            [part(leaf, row) for leaf in leaves],
-            tree,
-        )
-        for row in range(n)
-    ]
+    return [tuple(one for leaf in leaves for one in part(leaf, row)) for row in range(n)]
 
 
-def _joined(rows: Sequence[_Kept], padding: dict[str, int]) -> tuple[dict[str, Tensor], State]:
-    """Return the batch and the state of examples, padded again to the longest."""
-    ragged = MASK in rows[0].batch
-    batch = {name: _stacked([row.batch[name] for row in rows], ragged, padding.get(name, 0)) for name in rows[0].batch}
-    leaves = [_stacked([row.leaves[place] for row in rows], ragged) for place in range(len(rows[0].leaves))]
-    return batch, tree_unflatten(leaves, rows[0].tree)
+def _packed(leaf: Tensor, storage: Storage) -> tuple[Tensor, ...]:
+    """Return a tensor as it is stored, in memory of its own."""
+    if storage == "int8" and leaf.is_floating_point():
+        scale = (leaf.abs().max().float() / LEVELS).clamp(min=torch.finfo(torch.float32).tiny)
+        return (leaf.float() / scale).round().to(torch.int8), scale
+    if storage == "int8":
+        return leaf.clone(), torch.ones(())
+    if storage == "bf16" and leaf.is_floating_point():
+        return (leaf.to(torch.bfloat16, copy=True),)
+    return (leaf.contiguous().clone(),)
 
 
-def _stacked(parts: list[Tensor], ragged: bool, filler: int = 0) -> Tensor:
-    if parts[0].ndim and not any(parts[0].stride()):
-        return parts[0].expand(len(parts), *parts[0].shape)
+def _stacked(parts: Sequence[Tensor], ragged: bool) -> Tensor:
     if not ragged or parts[0].ndim == 0:
-        return torch.stack(parts)
-    return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=filler)
+        return torch.stack(list(parts))
+    return torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True)
 
 
-def _prepared(backbone: Backbone, inputs: Sequence[Any], chunks: list[list[int]]) -> Iterator[tuple[list[int], Batch]]:
-    """Yield batches in order, a few of them prepared ahead in threads."""
-    waiting: deque[tuple[list[int], Future[Batch]]] = deque()
-    with ThreadPoolExecutor(2) as pool:
-        for chunk in chunks:
-            waiting.append((chunk, pool.submit(backbone.prepare, [inputs[place] for place in chunk])))
-            if len(waiting) > AHEAD:
-                places, batch = waiting.popleft()
-                yield places, batch.result()
-        while waiting:
-            places, batch = waiting.popleft()
-            yield places, batch.result()
-
-
-def _length(source: Any) -> int:
-    """Return the length of a text in characters, which goes with its tokens; 0 for pictures."""
-    return len(source) if isinstance(source, str) else 0
+def rounding_error(backbone: Backbone, cut: int, storage: Storage) -> float:
+    """Return how far states lie from what is stored of them, as the root mean square beside the states' own."""
+    batch = backbone.example_batch()
+    leaves = _form_of(backbone, cut, "fp32").leaves(batch, state_reader(backbone, cut, EXACT))
+    errors, sizes = [], []
+    for leaf in (one for one in leaves if one.is_floating_point()):
+        for row in leaf:
+            packed = _packed(row.cpu(), storage)
+            back = packed[0].float() * (packed[1] if len(packed) > 1 else 1.0)
+            errors.append(float(((back - row.cpu().float()) ** 2).sum()))
+            sizes.append(float((row.float() ** 2).sum()))
+    return cast(float, np.sqrt(sum(errors) / max(sum(sizes), 1e-30)))

@@ -26,11 +26,24 @@ class Preparer(Protocol):
         """What fills up each of the batch's tensors that are as long as their text."""
 
     def __call__(self, inputs: Sequence[Any]) -> Batch:
-        """Return a batch of inputs.
+        """Return a batch of inputs: `collate` of what `encode` returns.
 
         Raises:
             DataError: one cannot be read.
         """
+
+    def encode(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        """Return the cheap first step for many inputs at once: the token ids of texts, pictures as they are."""
+
+    def collate(self, encoded: Sequence[Any]) -> Batch:
+        """Return a batch of encoded inputs.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+
+    def outline(self, encoded: Sequence[Any]) -> Batch:
+        """Return what is still read of a batch above a cut: token ids and masks; of pictures the shape alone."""
 
     def augmented(self, inputs: Sequence[Any], seed: Sequence[int], *, flip: bool) -> Batch:
         """Return a batch of inputs as one would see them at another time; the same seed gives the same."""

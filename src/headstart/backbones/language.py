@@ -183,7 +183,7 @@ class TextPreparer:
 
     def __call__(self, inputs: Sequence[str]) -> dict[str, Tensor]:
         """Return {"input_ids": (n, l), "attention_mask": (n, l)}, padded on the right."""
-        return self.pad(self.encode(inputs))
+        return self.collate(self.encode(inputs))
 
     def augmented(self, inputs: Sequence[str], seed: Sequence[int], *, flip: bool) -> dict[str, Tensor]:
         """Return the batch as it is: texts are never altered."""
@@ -203,13 +203,19 @@ class TextPreparer:
             )["input_ids"]
         return [row or [self.tokenizer.pad_token_id or 0] for row in ids]
 
-    def pad(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    def collate(self, encoded: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """Return a batch from the token ids of its texts."""
-        width = max(len(row) for row in rows)
-        filler = self.padding["input_ids"]
-        ids = [[*row, *[filler] * (width - len(row))] for row in rows]
-        mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
-        return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+        width = max(len(row) for row in encoded)
+        ids = torch.full((len(encoded), width), self.padding["input_ids"])
+        mask = torch.zeros((len(encoded), width), dtype=torch.int64)
+        for place, row in enumerate(encoded):
+            ids[place, : len(row)] = torch.tensor(row)
+            mask[place, : len(row)] = 1
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def outline(self, encoded: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        """Return the whole batch: token ids and masks are read at every cut."""
+        return self.collate(encoded)
 
     def truncated(self, inputs: Sequence[str]) -> list[int]:
         """Return the places of the texts that are longer than `max_length` tokens."""

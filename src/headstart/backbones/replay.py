@@ -71,11 +71,11 @@ class _CutReached(Exception):  # noqa: N818  it ends the pass; nothing is wrong
 
 @dataclass(eq=False)
 class Replay:
-    """A network and its plan, with the shapes seen below each cut."""
+    """A network and its plan, with the shapes seen below each cut, which copies of the network may share."""
 
     trunk: nn.Module
     plan: CutPlan
-    _shapes: dict[Any, dict[str, Any]] = field(default_factory=dict, repr=False)
+    shapes: dict[Any, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def n_stages(self) -> int:
@@ -105,9 +105,9 @@ class Replay:
         if cut == self.n_stages:
             return self.trunk(**batch)
         key = _key(batch, cut)
-        shapes = self._shapes.get(key, {})
+        shapes = self.shapes.get(key, {})
         state = run_below(self.trunk, self.plan, cut, batch, shapes)
-        self._shapes[key] = shapes
+        self.shapes[key] = shapes
         return state
 
     def above(self, batch: Batch, state: State, cut: int) -> Tensor:
@@ -126,13 +126,13 @@ class Replay:
 
     def _shapes_below(self, batch: Batch, cut: int) -> dict[str, Any]:
         """Return the shapes the stubs stand for, from one real pass where this kind of batch is new."""
-        if len(self._shapes) > REMEMBERED_SHAPES:
-            self._shapes.clear()
+        if len(self.shapes) > REMEMBERED_SHAPES:
+            self.shapes.clear()
         key = _key(batch, cut)
-        if key not in self._shapes:
+        if key not in self.shapes:
             with torch.no_grad():
                 self.below(batch, cut)
-        return self._shapes[key]
+        return self.shapes[key]
 
 
 def run_below(trunk: nn.Module, plan: CutPlan, cut: int, batch: Batch, shapes: dict[str, Any]) -> State:

@@ -22,6 +22,9 @@ from headstart.errors import BackboneError
 RGB = 3
 DRAWN_AREA = (0.5, 1.0)
 DRAWN_RATIO = math.log(4 / 3)
+SPARE = 2
+"""How many times larger than needed a picture stays that is decoded at a reduced scale."""
+
 EXTREME_RATIO = 8.0
 """Beyond this aspect ratio the middle is cut out before resizing, so that a thin strip does not grow to gigabytes."""
 
@@ -66,40 +69,67 @@ class ImagePreparer:
     channels: int = RGB
 
     @cached_property
-    def transform(self) -> Callable[[Image.Image], Tensor]:
-        """Timm's own evaluation transform for this preprocessing."""
+    def framing(self) -> Sequence[Callable[[Image.Image], Image.Image]]:
+        """Timm's own evaluation transform for this preprocessing, as far as pictures stay pictures."""
         values = {
             name: tuple(value) if isinstance(value, list) else value for name, value in self.preprocessing.items()
         }
-        return cast("Callable[[Image.Image], Tensor]", timm.data.create_transform(**values, is_training=False))
+        transform = timm.data.create_transform(**values, is_training=False, use_prefetcher=True)
+        return list(transform.transforms[:-1])
 
     @property
     def side(self) -> int:
         """The height of the pictures the network takes, in pixels."""
         return int(self.preprocessing["input_size"][1])
 
+    @property
+    def scaled(self) -> int:
+        """The length in pixels that a picture's short side is brought to before the middle is cut out."""
+        return int(self.side / float(self.preprocessing["crop_pct"]))
+
     def __call__(self, inputs: Sequence[ImageInput]) -> dict[str, Tensor]:
+        """Return {"x": (n, c, h, w)}.
+
+        A JPEG of more than twice the size needed is decoded at a reduced scale.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        return self.collate(inputs)
+
+    def encode(self, inputs: Sequence[ImageInput]) -> Sequence[ImageInput]:
+        """Return the pictures as they are: they are opened when their batch is made."""
+        return inputs
+
+    def collate(self, encoded: Sequence[ImageInput]) -> dict[str, Tensor]:
         """Return {"x": (n, c, h, w)}."""
-        return {"x": torch.stack([self.one(source) for source in inputs])}
+        return {"x": self._batch([open_image(source, hint_size=SPARE * self.scaled) for source in encoded])}
 
     def augmented(self, inputs: Sequence[ImageInput], seed: Sequence[int], *, flip: bool) -> dict[str, Tensor]:
         """Return {"x": (n, c, h, w)} of a part of each picture, drawn anew, mirrored or not (Szegedy et al. 2015)."""
         dice = np.random.default_rng(list(seed))
-        return {"x": torch.stack([self.one(_drawn(open_image(source), dice, flip)) for source in inputs])}
+        hint = math.ceil(SPARE * self.scaled / math.sqrt(DRAWN_AREA[0]))
+        return {"x": self._batch([_drawn(open_image(source, hint_size=hint), dice, flip) for source in inputs])}
 
-    def one(self, source: ImageInput) -> Tensor:
-        """Return one picture as (c, h, w), normalised.
+    def outline(self, encoded: Sequence[ImageInput]) -> dict[str, Tensor]:
+        """Return {"x": (n, c, h, w)} of zeros that take no memory: no picture is read above a cut."""
+        _, height, width = self.preprocessing["input_size"]
+        return {"x": torch.zeros(()).expand(len(encoded), self.channels, height, width)}
 
-        Raises:
-            DataError: it cannot be read.
-        """
-        picture = open_image(source)
-        if isinstance(picture, Image.Image) and self.channels == RGB:
-            return self.transform(_without_extremes(picture))
-        if isinstance(picture, Image.Image):
-            grey = picture.convert("L") if self.channels == 1 else picture
-            picture = np.atleast_3d(np.asarray(grey, dtype=np.float32) / 255)
-        return self._many_channels(picture)
+    def _batch(self, pictures: Sequence[Image.Image | np.ndarray]) -> Tensor:
+        """Return pictures as (n, c, h, w), normalised; those of 3 channels together, laid out pixel by pixel."""
+        if self.channels != RGB or not all(isinstance(one, Image.Image) for one in pictures):
+            return torch.stack([self._many_channels(_as_array(one, self.channels)) for one in pictures])
+        pixels = np.stack([np.asarray(self._framed(cast(Image.Image, one))) for one in pictures])
+        unit = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
+        mean, std = (torch.tensor(self.preprocessing[name]).view(1, RGB, 1, 1) for name in ("mean", "std"))
+        return unit.sub_(mean).div_(std)
+
+    def _framed(self, picture: Image.Image) -> Image.Image:
+        picture = _without_extremes(picture)
+        for step in self.framing:
+            picture = step(picture)
+        return picture
 
     def _many_channels(self, array: np.ndarray) -> Tensor:
         """Resize the short side, crop the middle and normalise an array (h, w, c) of any channel count."""
@@ -110,7 +140,7 @@ class ImagePreparer:
                 got=str(array.shape[2]),
             )
         array = _without_extremes(array)
-        size, scaled = self.side, int(self.side / float(self.preprocessing["crop_pct"]))
+        size, scaled = self.side, self.scaled
         factor = scaled / min(array.shape[:2])
         shape = [max(scaled, round(side * factor)) for side in array.shape[:2]]
         tensor = torch.from_numpy(array).permute(2, 0, 1)[None]
@@ -148,6 +178,14 @@ class ImagePreparer:
     def describe(self) -> str:
         """Say what goes in, in words."""
         return f"{self.side} × {int(self.preprocessing['input_size'][2])} pixels"
+
+
+def _as_array(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
+    """Return a picture as an array (h, w, c) in [0, 1]."""
+    if isinstance(picture, np.ndarray):
+        return picture
+    grey = picture.convert("L") if channels == 1 else picture
+    return np.atleast_3d(np.asarray(grey, dtype=np.float32) / 255)
 
 
 def _drawn(picture: Any, dice: np.random.Generator, flip: bool) -> Any:

@@ -197,7 +197,14 @@ def _inspect(inputs: list[Input | None], modality: str, progress: Progress) -> l
 def _inspect_text(text: Input | None) -> _Inspected:
     if text is None:
         return _Inspected(fault="empty")
-    return _Inspected(hashlib.sha256(str(text).encode("utf-8", "surrogatepass")).hexdigest())
+    return _Inspected(content_of(text))
+
+
+def content_of(source: Input) -> str:
+    """Return the SHA-256 of an input's content: a text's bytes, a file's, or a picture's mode, size and pixels."""
+    if isinstance(source, str):
+        return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+    return images.content_hash(source)
 
 
 def _inspect_image(source: Input | None) -> _Inspected:

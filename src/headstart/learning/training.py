@@ -234,7 +234,7 @@ class Run:
         if not len(places):
             return torch.zeros((), device=lesson.device)
         states = lesson.at(self.epoch)
-        batch, state = states.batch(places, (lesson.seed, self.step, self.processes.rank))
+        batch, state = states.batch(places, (lesson.seed, self.step, self.processes.rank), self.epoch)
         labels = lesson.labels[list(places)].to(lesson.device)
         with self._mode(), autocast(lesson.device, lesson.precision):
             batch, state, other, share = mixed(batch, state, lesson.schedule.mixup, (lesson.seed, self.step))

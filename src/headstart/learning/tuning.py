@@ -13,13 +13,15 @@ from headstart.backbones.backbone import Backbone, weights_hash
 from headstart.backbones.card import MADE_HERE
 from headstart.checkpoints import Checkpoints
 from headstart.data import Dataset
+from headstart.devices import Precision
+from headstart.execution import EXACT, Execution
 from headstart.features import extract
 from headstart.heads import Head, LinearHead, fit_head
 from headstart.learning.losses import Target
 from headstart.learning.rates import RangeTest, range_test, seconds_a_step
 from headstart.learning.training import Lesson, Trained, train
 from headstart.progress import Progress, silent
-from headstart.states import States, states_at
+from headstart.states import States, Storage, states_at
 from headstart.strategies import Learning
 from headstart.strategies.schedule import Schedule
 from headstart.tasks import Task
@@ -63,7 +65,7 @@ class Tuning:
     strength: float
     balanced: bool
     seed: int
-    precision: str
+    precision: Precision
     keeper: Checkpoints
 
     @cached_property
@@ -160,9 +162,10 @@ def begin_tuning(
     features: np.ndarray | None,
     strength: float,
     balanced: bool,
-    keep: bool = True,
+    storage: Storage = "whole",
+    execution: Execution = EXACT,
     seed: int = 0,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
     keeper: Checkpoints | None = None,
     progress: Progress = silent,
 ) -> Tuning:
@@ -176,7 +179,8 @@ def begin_tuning(
         features: (n, d) of the source's top; None where the strategy does not begin from a probe.
         strength: the penalty C that the probe has chosen.
         balanced: whether the probe weighs classes alike.
-        keep: whether the states below a cut are kept in memory.
+        storage: how the states below a cut are kept.
+        execution: how what lies below is run.
         seed: of everything drawn.
         precision: "fp32" or "bf16".
         keeper: where unfinished work is kept.
@@ -188,7 +192,17 @@ def begin_tuning(
     """
     first = strategy.begin(source, seed) if not strategy.starts_from_probe else source
     states = [
-        states_at(first, examples.inputs, cut, keep=keep, augment=strategy.augment, progress=progress)
+        states_at(
+            first,
+            examples.inputs,
+            cut,
+            storage=storage,
+            augment=strategy.augment,
+            views=strategy.views,
+            execution=replace(execution, precision=precision),
+            contents=examples.contents,
+            progress=progress,
+        )
         for cut in strategy.cuts(source)
     ]
     return Tuning(

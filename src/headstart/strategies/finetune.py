@@ -43,6 +43,7 @@ class FineTune:
             normalisation layers).
         augment: pictures: "crop" and "flip" draw a part of each anew in every epoch, "flip" also mirrors it; what lies
             below the cut is then computed every time.
+        views: pictures: in how many fixed views each is kept, in place of drawing anew; 0 draws anew.
         schedule: everything else about learning.
     """
 
@@ -53,6 +54,7 @@ class FineTune:
     moves: int = 1
     learn: Learn = "all"
     augment: Augment = "none"
+    views: int = 0
     schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +67,8 @@ class FineTune:
             raise OptionError("learn is unknown.", expected="all, biases or norms", got=repr(self.learn))
         if self.augment not in ("none", "crop", "flip"):
             raise OptionError("augment is unknown.", expected="none, crop or flip", got=repr(self.augment))
+        if not isinstance(self.views, int) or self.views < 0:
+            raise OptionError("views is out of range.", expected="a whole number from 0", got=repr(self.views))
 
     name = "finetune"
     word = "fine-tuning"
@@ -152,7 +156,9 @@ def copied(backbone: Backbone) -> Backbone:
     trunk = deepcopy(backbone.trunk)
     for parameter in trunk.parameters():
         parameter.requires_grad_(False)
-    return replace(backbone, trunk=trunk, known_plan=backbone.replay.plan, _lock=threading.RLock())
+    own = replace(backbone, trunk=trunk, known_plan=backbone.replay.plan, _lock=threading.RLock())
+    own.replay.shapes = backbone.replay.shapes
+    return own
 
 
 def open_above(backbone: Backbone, cut: int) -> set[str]:

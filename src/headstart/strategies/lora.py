@@ -52,6 +52,7 @@ class LoRA:
     word = "learning LoRA"
     starts_from_probe = True
     augment = "none"
+    views = 0
 
     def cuts(self, backbone: Backbone) -> tuple[int, ...]:
         """Return the one cut.

@@ -57,6 +57,7 @@ class FromScratch:
     name = "scratch"
     word = "learning from scratch"
     starts_from_probe = False
+    views = 0
 
     def cuts(self, backbone: Backbone) -> tuple[int, ...]:
         """Return cut 0: nothing is frozen."""

@@ -1,0 +1,243 @@
+"""How frozen stages are run on this machine: in which precision, by which backend; settled by a short measurement."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any, Literal, TypeAlias
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from headstart.backbones.backbone import Backbone, weights_hash
+from headstart.backbones.replay import Batch
+from headstart.devices import Precision, allowed_precisions, autocast, choose_device, memory_kept, moved, precisions
+
+Backend: TypeAlias = Literal["eager", "openvino"]
+Reader: TypeAlias = Callable[[Batch], list[Tensor]]
+"""From a batch to the tensors that are read of it, in fp32 or as the network gives them."""
+
+SAMPLE = 32
+"""Examples that the ways of running are measured on."""
+
+WORTH = 1.0
+"""Seconds of work below which nothing is measured: everything runs plainly, in fp32."""
+
+REPAYS = 4.0
+"""Seconds of work from which converting the network, which takes one or two, is tried."""
+
+FAITHFUL = 0.999
+"""What the cosine between an example's features and those in fp32 must be on average."""
+
+CONVERTED = 0.9999
+"""What it must be for every example where only the backend differs."""
+
+GAIN = 0.9
+"""Another way is taken only where it takes at most this share of the time."""
+
+CHEAP = 1e-4
+"""Seconds an example below which features are computed again rather than kept: finding them costs as much."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One way of running frozen stages.
+
+    Attributes:
+        precision: of the products; what is kept and learned from is fp32 or bf16.
+        backend: "eager" is PyTorch itself; "openvino" a converted graph.
+        cached: whether what comes out is kept on disk.
+        seconds: an example takes, as measured; 0 where it was not.
+        cosine: between an example's features and those in fp32, on average over the examples measured.
+    """
+
+    precision: Precision = "fp32"
+    backend: Backend = "eager"
+    cached: bool = True
+    seconds: float = 0.0
+    cosine: float = 1.0
+
+    def for_count(self, n: int) -> Execution:
+        """Return the same way for so many examples: few are not worth converting a network for."""
+        possible = self.precision in precisions(choose_device())
+        precision = self.precision if possible else "fp32"
+        backend = self.backend if n * self.seconds >= REPAYS and has_openvino() else "eager"
+        return replace(self, precision=precision, backend=backend)
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        return self.precision if self.backend == "eager" else f"{self.precision}, OpenVINO"
+
+
+EXACT = Execution(cached=False)
+"""What all other ways are compared with."""
+
+
+def choose_execution(backbone: Backbone, inputs: Sequence[Any]) -> Execution:
+    """Return the fastest way to compute the features of inputs that gives the features of fp32.
+
+    Raises:
+        DataError: an input cannot be read.
+        OptionError: the environment names an unknown precision.
+    """
+    device = choose_device()
+    allowed = allowed_precisions(device)
+    order = sorted(range(len(inputs)), key=lambda place: len(inputs[place]) if isinstance(inputs[place], str) else 0)
+    few = [inputs[order[place]] for place in np.linspace(0, len(inputs) - 1, min(SAMPLE, len(inputs))).astype(int)]
+    backbone.trunk.to(device).eval()
+    batch = {name: moved(tensor, device) for name, tensor in backbone.prepare(few).items()}
+    truth, seconds = _measured(features_reader(backbone, None, EXACT), batch)
+    plain = Execution(cached=seconds / len(few) >= CHEAP, seconds=seconds / len(few))
+    if len(inputs) * plain.seconds < WORTH:
+        return plain if "fp32" in allowed else replace(plain, precision=allowed[0])
+    ways = [replace(plain, precision=precision) for precision in allowed]
+    best = _best([way for way in ways if way != plain], backbone, batch, truth, plain)
+    if len(inputs) * best.seconds >= REPAYS and device.type == "cpu" and has_openvino():
+        converted = [replace(plain, precision=precision, backend="openvino") for precision in allowed]
+        best = _best(converted, backbone, batch, truth, best)
+    return best
+
+
+def features_reader(backbone: Backbone, cut: int | None, execution: Execution) -> Reader:
+    """Return what runs a batch to its features (n, d) at a cut, in fp32."""
+
+    def read(batch: Batch) -> list[Tensor]:
+        return [backbone.read_at(batch, cut)]
+
+    run = _in_its_way(read, backbone, f"features {cut}", execution)
+    return lambda batch: [leaf.float() for leaf in run(batch)]
+
+
+def state_reader(backbone: Backbone, cut: int, execution: Execution) -> Reader:
+    """Return what runs a batch to the tensors of its state at a cut."""
+
+    def read(batch: Batch) -> list[Tensor]:
+        return [leaf for leaf in tree_leaves(backbone.below(batch, cut)) if torch.is_tensor(leaf)]
+
+    return _in_its_way(read, backbone, f"state {cut}", execution)
+
+
+def has_openvino() -> bool:
+    """Tell whether OpenVINO is installed."""
+    return find_spec("openvino") is not None
+
+
+def _in_its_way(read: Reader, backbone: Backbone, key: str, execution: Execution) -> Reader:
+    """Return a reader that runs as an execution says; `key` tells it from the network's other readers."""
+
+    def eager(batch: Batch) -> list[Tensor]:
+        device = next(iter(batch.values())).device
+        with torch.no_grad(), autocast(device, execution.precision):
+            return read(batch)
+
+    if execution.backend == "eager":
+        return eager
+    return _converted(read, backbone, key, execution.precision) or eager
+
+
+class _Positional(nn.Module):
+    """A reader as a module of positional tensors, which is what a conversion takes."""
+
+    def __init__(self, trunk: nn.Module, read: Reader, names: Sequence[str]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.read = read
+        self.names = names
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.read(dict(zip(self.names, tensors, strict=True))))
+
+
+_READERS: WeakKeyDictionary[nn.Module, dict[Any, Any]] = WeakKeyDictionary()
+"""What was converted in this process, by network: converting takes a second or two."""
+
+
+def _converted(read: Reader, backbone: Backbone, key: str, precision: str) -> Reader | None:
+    """Return a reader converted to OpenVINO; None where the network cannot be, or answers otherwise then."""
+    own = _READERS.setdefault(backbone.trunk, {})
+    weights = weights_hash(backbone.trunk)
+    if own.get("weights") != weights:
+        own.clear()
+        own["weights"] = weights
+    if key not in own:
+        try:
+            own[key] = _graph(read, backbone)
+        except Exception:  # noqa: BLE001  a converter may fail in any way on a network that somebody else wrote
+            own[key] = None
+    return None if own[key] is None else _compiled(own[key], list(backbone.example_batch()), precision)
+
+
+def _graph(read: Reader, backbone: Backbone) -> Any:
+    """Return a reader as OpenVINO's graph; None where it answers otherwise than the network itself in fp32."""
+    import openvino
+
+    example = backbone.example_batch()
+    inputs = tuple(example.values())
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing is noted as deprecated, and warns of every shape it follows
+        module = _Positional(backbone.trunk, read, list(example))
+        traced = torch.jit.trace(module, inputs, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+        graph = openvino.convert_model(traced, example_input=inputs)
+        expected = read(example)
+    found = _compiled(graph, list(example), "fp32")(example)
+    agrees = len(found) == len(expected) and all(
+        one.shape == other.shape and float(cosines(one, other).min()) >= CONVERTED
+        for one, other in zip(found, expected, strict=True)
+    )
+    return graph if agrees else None
+
+
+def _compiled(graph: Any, names: Sequence[str], precision: str) -> Reader:
+    import openvino
+
+    hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+    settings = {
+        "INFERENCE_PRECISION_HINT": hint,
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    compiled = openvino.compile_model(graph, "CPU", settings)
+
+    def run(batch: Batch) -> list[Tensor]:
+        found = compiled([batch[name].numpy() for name in names])
+        return [torch.from_numpy(found[place]) for place in range(len(compiled.outputs))]
+
+    return run
+
+
+def cosines(one: Tensor, other: Tensor) -> Tensor:
+    """Return the cosine (n,) between the rows of two tensors: 1 where they are the same, 0 where one is no number."""
+    mine, theirs = (tensor.detach().float().cpu().reshape(len(tensor), -1) for tensor in (one, other))
+    same = (mine == theirs).all(1)
+    found = torch.where(same, torch.ones(()), nn.functional.cosine_similarity(mine, theirs))
+    return torch.nan_to_num(found, nan=0.0)
+
+
+def _best(ways: list[Execution], backbone: Backbone, batch: Batch, truth: Tensor, best: Execution) -> Execution:
+    """Return the fastest of several ways that are faithful, or what was best before."""
+    for way in ways:
+        try:
+            features, seconds = _measured(features_reader(backbone, None, way), batch)
+        except (RuntimeError, NotImplementedError):  # a precision that a layer does not know on this device
+            continue
+        one = replace(way, seconds=seconds / len(features), cosine=float(cosines(features, truth).mean()))
+        if one.cosine >= FAITHFUL and one.seconds <= GAIN * best.seconds:
+            best = one
+    return best
+
+
+def _measured(read: Reader, batch: Batch) -> tuple[Tensor, float]:
+    """Return the features of a batch, and the seconds they take when run a second time."""
+    with memory_kept():
+        read(batch)
+        begun = time.perf_counter()
+        features = read(batch)[0]
+        if features.device.type == "cuda":
+            torch.cuda.synchronize()
+        return features, time.perf_counter() - begun

@@ -1,0 +1,168 @@
+"""A pass: inputs through the stages below a cut, each only once; what was computed before comes from the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from headstart.backbones.backbone import Backbone, weights_hash
+from headstart.backbones.replay import Batch
+from headstart.cache import Cache, Shelf, the_cache
+from headstart.data.reading import content_of
+from headstart.devices import choose_device, memory_kept, moved
+from headstart.execution import Execution
+from headstart.progress import Progress, silent
+
+PICTURES = 32
+"""Pictures a batch."""
+
+TOKENS, TEXTS = 4096, 256
+"""Tokens and texts a batch, at most; a single text may have more tokens."""
+
+WINDOW = 16_384
+"""Inputs that are sorted by length together, and whose token ids are in memory at once."""
+
+AHEAD = 4
+"""Batches prepared ahead of the network."""
+
+DEPENDENCIES = ("torch", "timm", "transformers", "tokenizers", "pillow")
+Result = TypeVar("Result")
+
+
+def passed(
+    backbone: Backbone,
+    inputs: Sequence[Any],
+    run: Callable[[Batch], Result],
+    *,
+    collate: Callable[[Sequence[Any], Sequence[int]], Batch] | None = None,
+    batch_size: int | None = None,
+    phase: str = "features",
+    progress: Progress = silent,
+) -> Iterator[tuple[list[int], Result]]:
+    """Yield (places, result) of each batch of inputs, texts of like length together, without gradients.
+
+    Args:
+        backbone: its trunk is brought to the device.
+        inputs: (n,) files, pictures, arrays or texts.
+        run: from a batch to what is wanted of it.
+        collate: from encoded inputs and their places to a batch; the backbone's own way otherwise.
+        batch_size: inputs a batch; what suits the modality otherwise.
+        phase: what progress calls it.
+        progress: called with (phase, done, total).
+
+    Raises:
+        DataError: an input cannot be read.
+    """
+    device = choose_device()
+    backbone.trunk.to(device).eval()
+    done = 0
+    with memory_kept():
+        for places, batch in _prepared(backbone, inputs, collate, batch_size):
+            with torch.no_grad():
+                result = run({name: moved(tensor, device) for name, tensor in batch.items()})
+            yield places, result
+            done += len(places)
+            progress(phase, done, len(inputs))
+
+
+def shelf_for(backbone: Backbone, execution: Execution, **what: Any) -> Shelf:
+    """Return where the cache keeps what a backbone makes of inputs, or a shelf that keeps nothing.
+
+    Args:
+        backbone: whose weights, preprocessing and tokenizer count, not its name.
+        execution: how it is run.
+        what: is kept: the cut, the view, how tensors are stored.
+    """
+    if not execution.cached:
+        return Cache(None).shelf({})
+    tokenizer = getattr(backbone.prepare, "tokenizer", None)
+    about = {
+        "backbone": backbone.name,
+        "weights": weights_hash(backbone.trunk),
+        "architecture": backbone.architecture,
+        "tokenizer": _digest(tokenizer.backend_tokenizer.to_str()) if tokenizer is not None else "",
+        "precision": execution.precision,
+        "backend": execution.backend,
+        "device": f"{choose_device().type} {torch.backends.cpu.get_cpu_capability()}",
+        "versions": {name: importlib.metadata.version(name) for name in _libraries(execution)},
+        **what,
+    }
+    return the_cache().shelf(about)
+
+
+def contents_of(inputs: Sequence[Any], known: Sequence[str] | None) -> Sequence[str]:
+    """Return the hash (n,) of each input's content, where it is not known already."""
+    if known is not None:
+        return known
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(content_of, inputs))
+
+
+def missing_once(contents: Sequence[str], found: np.ndarray) -> list[int]:
+    """Return the places of the contents that were not found, each content once."""
+    first: dict[str, int] = {}
+    for place in np.flatnonzero(found[:, 0] < 0).tolist():
+        first.setdefault(contents[place], place)
+    return list(first.values())
+
+
+def batches_by_length(lengths: Sequence[int], batch_size: int | None = None) -> list[list[int]]:
+    """Return the places of each batch: pictures (of length 0) in order, texts of like length together."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    batches: list[list[int]] = []
+    for place in order:
+        if batches and len(batches[-1]) < _most(lengths[place], batch_size):
+            batches[-1].append(place)
+        else:
+            batches.append([place])
+    return batches
+
+
+def _most(length: int, batch_size: int | None) -> int:
+    """Return how many inputs whose longest has so many tokens make a batch."""
+    if batch_size is not None:
+        return batch_size
+    return max(1, min(TEXTS, TOKENS // length)) if length else PICTURES
+
+
+def length_of(encoded: Any) -> int:
+    """Return the number of tokens of an encoded text; 0 for pictures."""
+    return len(encoded) if isinstance(encoded, list) else 0
+
+
+def _prepared(
+    backbone: Backbone,
+    inputs: Sequence[Any],
+    collate: Callable[[Sequence[Any], Sequence[int]], Batch] | None,
+    batch_size: int | None,
+) -> Iterator[tuple[list[int], Batch]]:
+    """Yield batches, a few of them prepared ahead in threads: decoding releases Python's lock, and so do tokenizers."""
+    own = collate or (lambda encoded, _places: backbone.prepare.collate(encoded))
+    waiting: deque[tuple[list[int], Future[Batch]]] = deque()
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(0, len(inputs), WINDOW):
+            encoded = backbone.prepare.encode(inputs[start : start + WINDOW])
+            for batch in batches_by_length([length_of(one) for one in encoded], batch_size):
+                places = [start + place for place in batch]
+                waiting.append((places, pool.submit(own, [encoded[place] for place in batch], places)))
+                if len(waiting) > AHEAD:
+                    ready, future = waiting.popleft()
+                    yield ready, future.result()
+        while waiting:
+            ready, future = waiting.popleft()
+            yield ready, future.result()
+
+
+def _libraries(execution: Execution) -> tuple[str, ...]:
+    return (*DEPENDENCIES, "openvino") if execution.backend == "openvino" else DEPENDENCIES
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
