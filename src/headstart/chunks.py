@@ -64,7 +64,7 @@ class Standardised:
     def _raw(self) -> Iterator[tuple[slice, Tensor]]:
         for span in spans(self.n, self.d):
             rows = self.features[span] if self.whole else self.features[self.places[span]]
-            yield span, torch.tensor(np.asarray(rows), dtype=self.precision)
+            yield span, copied(rows, self.precision)
 
     def _scaled(self) -> Iterator[Chunk]:
         if self.sparse:
@@ -95,6 +95,11 @@ class Standardised:
         spreads[spreads <= SMALLEST_SPREAD] = 1
         assert origin is not None
         return origin + means[-1], spreads[-1], spreads[-1] / spreads[:-1]
+
+
+def copied(rows: np.ndarray, precision: torch.dtype) -> Tensor:
+    """Return rows as a tensor of their own: what is mapped from a file may be read-only."""
+    return torch.tensor(np.ascontiguousarray(rows), dtype=precision)
 
 
 def times(rows: Any, weight: Tensor) -> Tensor:

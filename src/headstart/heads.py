@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from sklearn.linear_model import Ridge
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
-from headstart.chunks import SMALLEST_SPREAD, Standardised, spans
+from headstart.chunks import KEPT, SMALLEST_SPREAD, Standardised, copied, spans
 from headstart.closed import SHRINKAGE, Sums, discriminants, naive_bayes, ridge, sums_of
 from headstart.logistic import Problem, class_weights
 from headstart.tasks import UNKNOWN, Task
@@ -48,7 +49,7 @@ class LinearHead:
         weight, bias = torch.from_numpy(self.weight), torch.from_numpy(self.bias)
         logits = torch.empty(len(features), len(bias), dtype=weight.dtype)
         for span in spans(*features.shape):
-            rows = torch.tensor(np.asarray(features[span]), dtype=weight.dtype)
+            rows = copied(features[span], weight.dtype)
             torch.addmm(bias, rows, weight.T, out=logits[span])
         return logits.numpy()
 
@@ -145,7 +146,7 @@ class Parts:
     """
 
     def __init__(self, features: np.ndarray, truth: np.ndarray, task: Task, parts: Sequence[np.ndarray]) -> None:
-        self.task = task
+        self.task, self.given = task, truth
         self.scaled = Standardised(features, np.stack(parts, 1))
         self.truth = truth[self.scaled.places]
         known = self.truth != UNKNOWN if task.kind == "classification" else np.ones(len(self.truth), dtype=bool)
@@ -175,9 +176,31 @@ class Parts:
             learned, constant = counts > 0, np.full(counts.shape, ABSENT)
             strengths = np.where(learned.sum(1) == 2, strength / 2, strength)
         given = (torch.from_numpy(array) for array in (truth, weights, learned, strengths))
-        weight, bias = Problem(self.scaled, self.scaled.own, *given).solved(tolerance)
+        start = None if self.scaled.kept is not None else self._begun(strength, balanced=balanced, tolerance=tolerance)
+        weight, bias = Problem(self.scaled, self.scaled.own, *given).solved(tolerance, start)
         bias = torch.where(torch.from_numpy(learned), bias.double(), torch.from_numpy(constant))
         return [self._unscaled(part, weight[part], bias[part]) for part in range(len(bias))]
+
+    def _begun(self, strength: float, *, balanced: bool, tolerance: float) -> tuple[Tensor, Tensor]:
+        """Return weights (p, c, d) and biases (p, c) found on few enough examples to keep, under a like penalty."""
+        step = math.ceil(self.scaled.n * self.scaled.d / KEPT)
+        few = [self.scaled.places[part.numpy()][::step] for part in self.scaled.parts.T]
+        found = [
+            fit_head(
+                self.scaled.features,
+                self.given,
+                self.task,
+                strength * step,
+                rows=rows,
+                balanced=balanced,
+                tolerance=tolerance,
+            )
+            for rows in few
+        ]
+        weight = torch.from_numpy(np.stack([head.weight for head in found])).double()
+        bias = torch.from_numpy(np.stack([head.bias for head in found])).double()
+        bias = torch.where(bias.abs() == -ABSENT, 0.0, bias + weight @ self.scaled.mean)
+        return weight * (self.scaled.spread / self.scaled.own)[:, None], bias
 
     def _of_numbers(self, part: int, strength: float) -> LinearHead:
         """Fit on targets of mean 0 and spread 1, so that large numbers lose no digits."""

@@ -40,18 +40,18 @@ class Problem:
     open: Tensor
     strengths: Tensor
 
-    def solved(self, tolerance: float) -> tuple[Tensor, Tensor]:
-        """Return weights (p, c, d) and biases (p, c), from zero on: L-BFGS with Wolfe's conditions.
+    def solved(self, tolerance: float, start: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Return weights (p, c, d) and biases (p, c), found from such a start or from zero by L-BFGS.
 
         It is torch's, after Nocedal and Wright 2006, algorithms 7.5 and 3.5; it stops where no entry of the gradient
         of the mean loss is above `tolerance`.
         """
         (p, c), d = self.open.shape, self.examples.d
+        weight, bias = start or (torch.zeros(p, c, d), torch.zeros(p, c))
         if p > 1 and p * c * d > AT_ONCE:
-            alone = [self.of(part).solved(tolerance) for part in range(p)]
-            return torch.cat([weight for weight, _ in alone]), torch.cat([bias for _, bias in alone])
-        weight = torch.zeros(p, c, d, dtype=self.examples.precision)
-        bias = torch.zeros(p, c, dtype=self.examples.precision)
+            alone = [self.of(k).solved(tolerance, (weight[[k]], bias[[k]])) for k in range(p)]
+            return torch.cat([one for one, _ in alone]), torch.cat([one for _, one in alone])
+        weight, bias = weight.to(self.examples.precision), bias.to(self.examples.precision)
         descent = torch.optim.LBFGS(
             [weight, bias],
             max_iter=ITERATIONS,
@@ -65,7 +65,7 @@ class Problem:
             loss, weight.grad, bias.grad = self.evaluated(weight, bias)
             return loss
 
-        descent.step(evaluate)
+        descent.step(evaluate)  # type: ignore[no-untyped-call]
         return weight, bias
 
     def of(self, part: int) -> Problem:
@@ -114,7 +114,9 @@ class Problem:
         return torch.where(weights > 0, losses, 0), residuals * weights[:, :, None]
 
 
-def class_weights(truth: np.ndarray, parts: np.ndarray, classes: int, *, balanced: bool) -> tuple[np.ndarray, np.ndarray]:
+def class_weights(
+    truth: np.ndarray, parts: np.ndarray, classes: int, *, balanced: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Return how much examples count in each part (n, p), and how many of each class there are (p, c).
 
     Balanced, a class counts n / (k · its size), of k classes (King and Zeng 2001): all of them alike.

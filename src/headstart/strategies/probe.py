@@ -138,11 +138,12 @@ def _sample(train: Dataset, held: np.ndarray | None, seed: int) -> np.ndarray:
     sides = [np.arange(len(train))] if held is None else [np.flatnonzero(~held), np.flatnonzero(held)]
     chosen = []
     for places in sides:
-        if len(places) > CHOSEN_ON:
-            side = train.take(places)
-            units = np.unique(np.array(side.keys), return_inverse=True)[1]
-            places = places[splits.held_out(units, side.keys, side.strata, CHOSEN_ON / len(places), seed)]
-        chosen.append(places)
+        if len(places) <= CHOSEN_ON:
+            chosen.append(places)
+            continue
+        side = train.take(places)
+        units = np.unique(np.array(side.keys), return_inverse=True)[1]
+        chosen.append(places[splits.held_out(units, side.keys, side.strata, CHOSEN_ON / len(places), seed)])
     return np.sort(np.concatenate(chosen))
 
 
