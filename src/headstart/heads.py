@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.sparse import issparse
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.naive_bayes import MultinomialNB
+from sklearn.linear_model import Ridge
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
+from headstart.chunks import KEPT, SMALLEST_SPREAD, Standardised, copied, spans
+from headstart.closed import SHRINKAGE, Sums, discriminants, naive_bayes, ridge, sums_of
+from headstart.logistic import Problem, class_weights
 from headstart.tasks import UNKNOWN, Task
+
+__all__ = ["ABSENT", "MANY", "SHRINKAGE", "Head", "LinearHead", "Parts", "fit_head", "imbalance"]
 
 ABSENT = -30.0
 """The logit of a class that no training example has."""
 
 TOLERANCE = 1e-4
-ITERATIONS = 500
 MANY = 200
 """From this many classes on heads are found in closed form: the time L-BFGS takes grows with their number."""
 
-SHRINKAGE = 100.0
-SMALLEST_SPREAD = 1e-6
 LEAST_WIDTH = 0.1
 
 
@@ -42,8 +43,15 @@ class LinearHead:
     bias: np.ndarray
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return (n, c) from features (n, d)."""
-        return np.asarray(features @ self.weight.T + self.bias)
+        """Return (n, c) from features (n, d), which are read in chunks."""
+        if issparse(features):
+            return np.asarray(features @ self.weight.T + self.bias)
+        weight, bias = torch.from_numpy(self.weight), torch.from_numpy(self.bias)
+        logits = torch.empty(len(features), len(bias), dtype=weight.dtype)
+        for span in spans(*features.shape):
+            rows = copied(features[span], weight.dtype)
+            torch.addmm(bias, rows, weight.T, out=logits[span])
+        return logits.numpy()
 
 
 class Head(nn.Module):
@@ -100,6 +108,7 @@ def fit_head(
     task: Task,
     strength: float,
     *,
+    rows: np.ndarray | None = None,
     balanced: bool = False,
     tolerance: float = TOLERANCE,
 ) -> LinearHead:
@@ -109,109 +118,129 @@ def fit_head(
     (linear discriminant analysis, shrunk towards the identity: Friedman 1989); on sparse counts, of naive Bayes.
 
     Args:
-        features: (n, d); a sparse matrix is taken as it is, not standardised.
+        features: (n, d), read in chunks; a sparse matrix is taken as it is, not standardised.
         truth: (n,) label indices, (n, c) zeros and ones, or (n,) numbers, as `Task.encode` gives them.
         task: what is predicted.
         strength: C, the inverse of the penalty (the larger, the freer): the penalty is |w|²/2C beside the summed loss.
+        rows: the examples to fit on, as places or as a mask (n,); None is all.
         balanced: weigh every class alike, whatever its size (classification).
         tolerance: of the gradient at which L-BFGS stops.
 
     Returns:
         The head, with the standardisation folded into its weights.
     """
-    scaled, mean, spread = _standardised(features)
-    if task.kind == "regression":
-        weight, bias = _ridge(scaled, truth, strength)
-    elif task.kind == "multilabel":
-        parts = [_binary(scaled, truth[:, column], _solver(strength, tolerance)) for column in range(truth.shape[1])]
-        weight, bias = np.stack([part[0] for part in parts]), np.array([part[1] for part in parts])
-    else:
-        known = truth != UNKNOWN
-        if task.n_outputs >= MANY:
-            weight, bias = _of_many(scaled[known], truth[known], task.n_outputs, strength, balanced=balanced)
-        else:
-            solver = _solver(strength, tolerance, balanced=balanced)
-            weight, bias = _softmax(scaled[known], truth[known], task.n_outputs, solver)
-    weight = weight / spread
-    precision = np.float64 if task.kind == "regression" else np.float32
-    return LinearHead(weight.astype(precision), (bias - weight @ mean).astype(precision))
+    fitted = np.ones(len(truth), dtype=bool)
+    if rows is not None:
+        fitted = np.isin(np.arange(len(truth)), rows) if rows.dtype != bool else rows
+    return Parts(features, truth, task, [fitted]).heads(strength, balanced=balanced, tolerance=tolerance)[0]
 
 
-def _standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return scaled features, means and spreads; a feature that hardly varies keeps its scale."""
-    if issparse(features):
-        return features, np.zeros(features.shape[1]), np.ones(features.shape[1])
-    mean, spread = features.mean(0), features.std(0)
-    spread = np.where(spread > SMALLEST_SPREAD, spread, np.float32(1))
-    return (features - mean) / spread, mean, spread
+class Parts:
+    """Examples of which heads are fitted on several parts at once; what they share is computed once.
 
-
-def _softmax(
-    scaled: np.ndarray, truth: np.ndarray, classes: int, solver: LogisticRegression
-) -> tuple[np.ndarray, np.ndarray]:
-    weight, bias = np.zeros((classes, scaled.shape[1])), np.full(classes, ABSENT)
-    seen = np.unique(truth)
-    if len(seen) == 1:
-        bias[seen] = 0.0
-        return weight, bias
-    model = _solve(solver, scaled, truth)
-    if len(seen) == 2:
-        weight[seen] = np.stack([-model.coef_[0] / 2, model.coef_[0] / 2])
-        bias[seen] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
-    else:
-        weight[seen], bias[seen] = model.coef_, model.intercept_
-    return weight, bias
-
-
-def _of_many(
-    scaled: np.ndarray, truth: np.ndarray, classes: int, strength: float, *, balanced: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fit in closed form; the freer, the less the covariance is shrunk (or the counts smoothed).
-
-    Logits are centred, so that the likeliest class is never below one without examples.
+    Args:
+        features: (n, d), as `fit_head` takes them.
+        truth: as `Task.encode` gives it.
+        task: what is predicted.
+        parts: masks (n,).
     """
-    weight, bias = np.zeros((classes, scaled.shape[1])), np.full(classes, ABSENT)
-    seen, place, counts = np.unique(truth, return_inverse=True, return_counts=True)
-    prior = np.zeros(len(seen)) if balanced else np.log(counts / len(truth))
-    if issparse(scaled):
-        own, free = MultinomialNB(alpha=1 / strength).fit(scaled, truth).feature_log_prob_, prior
-    else:
-        means = np.zeros((len(seen), scaled.shape[1]))
-        np.add.at(means, place, scaled)
-        means /= counts[:, None]
-        within = scaled - means[place]
-        kept = 1 / (1 + SHRINKAGE * strength)
-        covariance = (1 - kept) * within.T @ within / max(1, len(truth) - len(seen)) + kept * np.eye(scaled.shape[1])
-        own = np.linalg.solve(covariance, means.T).T
-        free = prior - (own * means).sum(1) / 2
-    weight[seen], bias[seen] = own - own.mean(0), free - free.mean()
-    return weight, bias
 
+    def __init__(self, features: np.ndarray, truth: np.ndarray, task: Task, parts: Sequence[np.ndarray]) -> None:
+        self.task, self.given = task, truth
+        self.scaled = Standardised(features, np.stack(parts, 1))
+        self.truth = truth[self.scaled.places]
+        known = self.truth != UNKNOWN if task.kind == "classification" else np.ones(len(self.truth), dtype=bool)
+        self.members = self.scaled.parts.numpy() & known[:, None]
+        self._sums: dict[int, Sums] = {}
 
-def _binary(scaled: np.ndarray, truth: np.ndarray, solver: LogisticRegression) -> tuple[np.ndarray, float]:
-    if truth.min() == truth.max():
-        return np.zeros(scaled.shape[1]), -ABSENT if truth[0] else ABSENT
-    model = _solve(solver, scaled, truth)
-    return model.coef_[0], float(model.intercept_[0])
+    def heads(self, strength: float, *, balanced: bool = False, tolerance: float = TOLERANCE) -> list[LinearHead]:
+        """Return the head of each part."""
+        places = range(self.scaled.parts.shape[1])
+        if self.task.kind == "regression":
+            return [self._of_numbers(part, strength) for part in places]
+        if self.task.kind == "classification" and self.task.n_outputs >= MANY:
+            return [self._of_many(part, strength, balanced=balanced) for part in places]
+        return self._logistic(strength, balanced=balanced, tolerance=tolerance)
 
+    def _logistic(self, strength: float, *, balanced: bool, tolerance: float) -> list[LinearHead]:
+        """Fit by L-BFGS. A penalty on both of two classes is half of one on their difference: they get C/2."""
+        c = self.task.n_outputs
+        if self.task.kind == "multilabel":
+            truth, weights = self.truth, self.members
+            counts = weights.T.astype(np.float64) @ truth
+            learned = (counts > 0) & (counts < weights.sum(0)[:, None])
+            constant, strengths = np.where(counts > 0, -ABSENT, ABSENT), np.full(len(counts), strength)
+        else:
+            truth = np.maximum(self.truth, 0)
+            weights, counts = class_weights(truth, self.members, c, balanced=balanced)
+            learned, constant = counts > 0, np.full(counts.shape, ABSENT)
+            strengths = np.where(learned.sum(1) == 2, strength / 2, strength)
+        given = (torch.from_numpy(array) for array in (truth, weights, learned, strengths))
+        start = None if self.scaled.kept is not None else self._begun(strength, balanced=balanced, tolerance=tolerance)
+        weight, bias = Problem(self.scaled, self.scaled.own, *given).solved(tolerance, start)
+        bias = torch.where(torch.from_numpy(learned), bias.double(), torch.from_numpy(constant))
+        return [self._unscaled(part, weight[part], bias[part]) for part in range(len(bias))]
 
-def _solver(strength: float, tolerance: float, *, balanced: bool = False) -> LogisticRegression:
-    weights = "balanced" if balanced else None
-    return LogisticRegression(C=strength, tol=tolerance, max_iter=ITERATIONS, class_weight=weights)
+    def _begun(self, strength: float, *, balanced: bool, tolerance: float) -> tuple[Tensor, Tensor]:
+        """Return weights (p, c, d) and biases (p, c) found on few enough examples to keep, under a like penalty."""
+        step = math.ceil(self.scaled.n * self.scaled.d / KEPT)
+        few = [self.scaled.places[part.numpy()][::step] for part in self.scaled.parts.T]
+        found = [
+            fit_head(
+                self.scaled.features,
+                self.given,
+                self.task,
+                strength * step,
+                rows=rows,
+                balanced=balanced,
+                tolerance=tolerance,
+            )
+            for rows in few
+        ]
+        weight = torch.from_numpy(np.stack([head.weight for head in found])).double()
+        bias = torch.from_numpy(np.stack([head.bias for head in found])).double()
+        bias = torch.where(bias.abs() == -ABSENT, 0.0, bias + weight @ self.scaled.mean)
+        return weight * (self.scaled.spread / self.scaled.own)[:, None], bias
 
+    def _of_numbers(self, part: int, strength: float) -> LinearHead:
+        """Fit on targets of mean 0 and spread 1, so that large numbers lose no digits."""
+        fitted = self.truth[self.members[:, part]]
+        centre, spread = float(fitted.mean()), float(fitted.std()) or 1.0
+        numbers = (self.truth - centre) / spread
+        if self.scaled.sparse:
+            rows = self.scaled.rows_of(self.members[:, part])
+            model = Ridge(alpha=1 / strength).fit(rows, numbers[self.members[:, part]])
+            weight, bias = torch.from_numpy(model.coef_[None]), torch.tensor([float(model.intercept_)])
+        else:
+            table = torch.from_numpy(np.stack([np.ones(len(numbers)), numbers], 1))
+            weight, bias = ridge(self._sums_of(part, table.__getitem__), strength)
+        return self._unscaled(part, weight * spread, bias.double() * spread + centre)
 
-def _solve(solver: LogisticRegression, scaled: np.ndarray, truth: np.ndarray) -> LogisticRegression:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
-        return solver.fit(scaled, truth)
+    def _of_many(self, part: int, strength: float, *, balanced: bool) -> LinearHead:
+        """Fit in closed form; of sparse counts the freer, the less they are smoothed."""
+        c, member = self.task.n_outputs, self.members[:, part]
+        seen, place = np.unique(self.truth[member], return_inverse=True)
+        weight, bias = torch.zeros(c, self.scaled.d, dtype=torch.float64), torch.full((c,), ABSENT, dtype=torch.float64)
+        if self.scaled.sparse:
+            found = naive_bayes(self.scaled.rows_of(member), place, strength, balanced=balanced)
+        else:
+            position = torch.zeros(len(member), dtype=torch.int64)
+            position[torch.from_numpy(member)] = torch.from_numpy(place)
+            sums = self._sums_of(part, lambda span: nn.functional.one_hot(position[span], len(seen)))
+            found = discriminants(sums, strength, balanced=balanced)
+        weight[seen], bias[seen] = found
+        return self._unscaled(part, weight, bias)
 
+    def _sums_of(self, part: int, target: Callable[[slice], Tensor]) -> Sums:
+        if part not in self._sums:
+            self._sums[part] = sums_of(self.scaled, part, torch.from_numpy(self.members[:, part]), target)
+        return self._sums[part]
 
-def _ridge(scaled: np.ndarray, truth: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Fit on targets of mean 0 and spread 1, so that large numbers lose no digits."""
-    centre, spread = float(truth.mean()), float(truth.std()) or 1.0
-    model = Ridge(alpha=1 / strength).fit(scaled, (truth - centre) / spread)
-    return spread * model.coef_[None, :], np.array([spread * float(model.intercept_) + centre])
+    def _unscaled(self, part: int, weight: Tensor, bias: Tensor) -> LinearHead:
+        weight = weight.double() * self.scaled.own[part] / self.scaled.spread
+        bias = bias - weight @ self.scaled.mean
+        precision = np.float64 if self.task.kind == "regression" else np.float32
+        return LinearHead(weight.numpy().astype(precision), bias.numpy().astype(precision))
 
 
 def imbalance(truth: np.ndarray) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from headstart import metrics
-from headstart.data import Dataset
+from headstart.data import Dataset, splits
 from headstart.errors import OptionError
-from headstart.heads import LinearHead, fit_head, imbalance
+from headstart.heads import LinearHead, Parts, fit_head, imbalance
 from headstart.progress import Progress, silent
 from headstart.tasks import UNKNOWN, Task
 
@@ -18,6 +19,9 @@ FOLDS = 5
 DEFAULT_STRENGTH = 0.1
 CHOOSING_TOLERANCE = 1e-3
 RISES = 2
+CHOSEN_ON = 20_000
+"""Examples that a penalty is chosen on, at most."""
+
 FOUR_ERRORS = 4
 """A 95 % interval is about four standard errors wide."""
 
@@ -104,16 +108,59 @@ def fit_probe(
         progress: called with (phase, done, total).
     """
     truth = task.encode(train.values)
-    folds = [held for held in (_folds(probe, train, seed) if held is None else [held]) if _teaches(task, truth, held)]
-    units = np.unique(train.groups, return_inverse=True)[1] if train.groups is not None else None
-    trials = _trials(probe, features, truth, task, folds, progress) if folds else {DEFAULT_STRENGTH: _Trial.none(truth)}
+    sample = _sample(train, held, seed)
+    if len(sample) < len(train):
+        part = _Question(task, features[sample], train.take(sample), truth[sample])
+    else:
+        part = _Question(task, features, train, truth)
+    folds = _folds(probe, part.examples, seed) if held is None else [held[sample]]
+    part = replace(part, folds=tuple(fold for fold in folds if _teaches(task, part.truth, fold)))
+    trials = _trials(probe, part, progress) if part.folds else {DEFAULT_STRENGTH: _Trial.none(part.truth)}
     strength = min(trials, key=lambda value: (trials[value].loss, value))
-    trial, balanced, note = _choose_weights(probe, features, truth, task, folds, strength, trials[strength], units)
+    trial, balanced, notes = _choose_weights(probe, part, strength, trials[strength])
+    number = len(part.folds)
+    del part
     head = fit_head(features, truth, task, strength, balanced=balanced)
-    words = "the validation set" if held is not None else f"{len(folds)}-fold cross-validation in the training set"
-    losses = {tried: trial.loss for tried, trial in trials.items()}
-    chosen_on = words if folds else "nothing: too few examples"
-    return Fitted(head, strength, balanced, losses, chosen_on, trial.outputs, trial.seen, note)
+    words = "the validation set" if held is not None else f"{number}-fold cross-validation in the training set"
+    if len(sample) < len(train):
+        trial = trial.spread_over(sample, len(train))
+        notes += (f"the penalty was chosen on {len(sample):,} of {len(train):,} examples, drawn class by class",)
+    losses = {tried: one.loss for tried, one in trials.items()}
+    chosen_on = words if trial.seen.any() else "nothing: too few examples"
+    return Fitted(head, strength, balanced, losses, chosen_on, trial.outputs, trial.seen, notes)
+
+
+def _sample(train: Dataset, held: np.ndarray | None, seed: int) -> np.ndarray:
+    """Return the places to choose on: `CHOSEN_ON` at most to fit on and as many held out, classes even, groups whole.
+
+    Copies count as groups; the same seed draws the same examples, and mostly the same when others are added.
+    """
+    sides = [np.arange(len(train))] if held is None else [np.flatnonzero(~held), np.flatnonzero(held)]
+    chosen = []
+    for places in sides:
+        if len(places) <= CHOSEN_ON:
+            chosen.append(places)
+            continue
+        side = train.take(places)
+        units = np.unique(np.array(side.keys), return_inverse=True)[1]
+        chosen.append(places[splits.held_out(units, side.keys, side.strata, CHOSEN_ON / len(places), seed)])
+    return np.sort(np.concatenate(chosen))
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What the penalty is chosen on: examples with their features (n, d) and truth, and what is held out (n,)."""
+
+    task: Task
+    features: np.ndarray
+    examples: Dataset
+    truth: np.ndarray
+    folds: tuple[np.ndarray, ...] = ()
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What is fitted on when each fold is held out."""
+        return Parts(self.features, self.truth, self.task, [~held for held in self.folds])
 
 
 @dataclass(frozen=True)
@@ -128,16 +175,22 @@ class _Trial:
     def none(cls, truth: np.ndarray) -> _Trial:
         return cls(0.0, np.zeros(0), np.zeros(len(truth), dtype=bool))
 
+    def spread_over(self, places: np.ndarray, n: int) -> _Trial:
+        """Return the trial as one of n examples, of which those at `places` were tried."""
+        outputs, seen = np.zeros((n, *self.outputs.shape[1:])), np.zeros(n, dtype=bool)
+        seen[places] = self.seen
+        if len(self.outputs):
+            outputs[places] = self.outputs
+        return _Trial(self.loss, outputs, seen)
 
-def _trials(
-    probe: Probe, features: np.ndarray, truth: np.ndarray, task: Task, folds: list[np.ndarray], progress: Progress
-) -> dict[float, _Trial]:
+
+def _trials(probe: Probe, question: _Question, progress: Progress) -> dict[float, _Trial]:
     """Try the strengths from strict to free, and stop once the loss has risen `RISES` times in a row."""
     trials: dict[float, _Trial] = {}
     rises = 0
     for done, strength in enumerate(sorted(probe.strengths), start=1):
         last = list(trials.values())[-1].loss if trials else np.inf
-        trials[strength] = _try(features, truth, task, folds, strength, balanced=False)
+        trials[strength] = _try(question, strength, balanced=False)
         rises = rises + 1 if trials[strength].loss > last else 0
         progress("choosing the penalty", done, len(probe.strengths))
         if rises == RISES:
@@ -157,14 +210,13 @@ def _teaches(task: Task, truth: np.ndarray, held: np.ndarray) -> bool:
     return bool(not held.all() and (held & is_learned(task, truth, ~held)).any())
 
 
-def _try(
-    features: np.ndarray, truth: np.ndarray, task: Task, folds: list[np.ndarray], strength: float, *, balanced: bool
-) -> _Trial:
+def _try(question: _Question, strength: float, *, balanced: bool) -> _Trial:
+    task, truth = question.task, question.truth
     shape = (len(truth),) if task.kind == "regression" else (len(truth), task.n_outputs)
     outputs, seen = np.zeros(shape), np.zeros(len(truth), dtype=bool)
-    for held in folds:
-        head = fit_head(features[~held], truth[~held], task, strength, balanced=balanced, tolerance=CHOOSING_TOLERANCE)
-        outputs[held] = task.outputs(head.logits(features[held]))
+    heads = question.parts.heads(strength, balanced=balanced, tolerance=CHOOSING_TOLERANCE)
+    for held, head in zip(question.folds, heads, strict=True):
+        outputs[held] = task.outputs(head.logits(question.features[held]))
         seen |= held & is_learned(task, truth, ~held)
     return _Trial(_loss(task, truth[seen], outputs[seen]), outputs, seen)
 
@@ -187,23 +239,19 @@ def _loss(task: Task, truth: np.ndarray, outputs: np.ndarray) -> float:
 
 
 def _choose_weights(
-    probe: Probe,
-    features: np.ndarray,
-    truth: np.ndarray,
-    task: Task,
-    folds: list[np.ndarray],
-    strength: float,
-    plain: _Trial,
-    units: np.ndarray | None,
+    probe: Probe, question: _Question, strength: float, plain: _Trial
 ) -> tuple[_Trial, bool, tuple[str, ...]]:
+    task, truth = question.task, question.truth
     if task.kind != "classification" or probe.class_weight == "none":
         return plain, False, ()
     ratio = imbalance(truth)
-    if probe.class_weight == "auto" and (ratio < IMBALANCED or not folds):
+    if probe.class_weight == "auto" and (ratio < IMBALANCED or not question.folds):
         return plain, False, ()
-    weighed = _try(features, truth, task, folds, strength, balanced=True)
+    weighed = _try(question, strength, balanced=True) if question.folds else plain
     if probe.class_weight == "balanced":
         return weighed, True, ("classes are weighed alike, as asked",)
+    groups = question.examples.groups
+    units = np.unique(groups, return_inverse=True)[1] if groups is not None else None
     scores = []
     for trial in (plain, weighed):
         own = units[trial.seen] if units is not None else None
