@@ -29,7 +29,7 @@ from headstart.tasks import Task
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
 D, FACTORS, MADE_AT_ONCE = 1280, 64, 10_000
 MEASURED = 100_000
-"""Examples that metrics are taken of: their intervals keep 200 resamples of each example."""
+"""Examples that metrics are taken of: their intervals keep 200 to 1,000 weights for each example in memory."""
 
 
 def anonymous() -> float:
