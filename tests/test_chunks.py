@@ -12,8 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import headstart as hs
-from headstart import chunks, heads
-from headstart.heads import MANY, LinearHead, Parts, fit_head
+from headstart.heads import MANY, LinearHead, Parts, chunks, fit_head, linear
 from headstart.strategies import probe as probes
 from headstart.strategies.probe import Probe, fit_probe
 from headstart.tasks import UNKNOWN, Task
@@ -46,7 +45,7 @@ def made(kind: str, n: int = 400, d: int = 30) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture
 def in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CHUNK", 1000)
-    for module in (chunks, heads):
+    for module in (chunks, linear):
         monkeypatch.setattr(module, "KEPT", 5000)
 
 
@@ -226,10 +225,10 @@ def test_mapped_features_are_never_copied_whole(kind: str, tmp_path_factory: pyt
         features = np.memmap(path, dtype=np.float32, mode="w+", shape=(300_000, 256))
         features[:] = np.random.default_rng(0).normal(size=256).astype(np.float32)
         features[::3] += 1
-    small = MAPPED.replace("from headstart.heads import fit_head", "from headstart import chunks, heads")
+    small = MAPPED.replace("from headstart.heads import fit_head", "from headstart.heads import chunks, linear")
     small = small.replace(
         "from headstart.tasks",
-        "chunks.KEPT = heads.KEPT = 2**21\nchunks.CHUNK = 2**18\nfit_head = heads.fit_head\nfrom headstart.tasks",
+        "chunks.KEPT = linear.KEPT = 2**21\nchunks.CHUNK = 2**18\nfit_head = linear.fit_head\nfrom headstart.tasks",
     )
     done = subprocess.run([sys.executable, "-c", small, kind, str(path)], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 150  # the features are 293 MB

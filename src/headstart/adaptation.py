@@ -17,7 +17,7 @@ from headstart.choosing import Choice, consider
 from headstart.data import Dataset
 from headstart.devices import choose_device, choose_precision, processes, steady
 from headstart.errors import DataError, OptionError
-from headstart.execution import choose_execution
+from headstart.execution import EXACT, choose_execution
 from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
 from headstart.learning.tuning import Tuning, begin_tuning
@@ -30,6 +30,7 @@ from headstart.strategies.probe import DEFAULT_STRENGTH
 from headstart.wording import user_path
 
 UNCOMPARED = "too few examples to compare strategies: the simplest one is taken"
+UNFAITHFUL = "features are computed in fp32: {} would change answers"
 PILOTED = 32
 """Examples that the time of a step is measured on."""
 
@@ -104,6 +105,9 @@ def adapt_to(
     ground.keeper.keep_plan(question, plan.as_dict())
     ground = replace(ground, execution=plan.execution)
     with steady(plan.threads):
+        if not ground.is_faithful:
+            plan = replace(plan, execution=EXACT, left_out=(*plan.left_out, UNFAITHFUL.format(plan.execution)))
+            ground = replace(ground, execution=EXACT)
         choice = consider(ground, plan)
         if choice.tuning is None:
             return _probed(ground, plan, choice)

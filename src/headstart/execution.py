@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -170,7 +170,12 @@ def _converted(read: Reader, backbone: Backbone, key: str, precision: str) -> Re
             own[key] = _graph(read, backbone)
         except Exception:  # noqa: BLE001  a converter may fail in any way on a network that somebody else wrote
             own[key] = None
-    return None if own[key] is None else _compiled(own[key], list(backbone.example_batch()), precision)
+    if own[key] is None:
+        return None
+    compiled = f"{key} {precision} {torch.get_num_threads()}"
+    if compiled not in own:
+        own[compiled] = _compiled(own[key], list(backbone.example_batch()), precision)
+    return cast(Reader, own[compiled])
 
 
 def _graph(read: Reader, backbone: Backbone) -> Any:
@@ -179,12 +184,13 @@ def _graph(read: Reader, backbone: Backbone) -> Any:
 
     example = backbone.example_batch()
     inputs = tuple(example.values())
-    with warnings.catch_warnings(), torch.no_grad():
+    with torch.no_grad():
+        expected = read(example)  # also notes the shapes below a cut, which must not be noted while tracing
+    with warnings.catch_warnings(), torch.no_grad(), backbone.prepare.quietly():
         warnings.simplefilter("ignore")  # tracing is noted as deprecated, and warns of every shape it follows
         module = _Positional(backbone.trunk, read, list(example))
         traced = torch.jit.trace(module, inputs, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
         graph = openvino.convert_model(traced, example_input=inputs)
-        expected = read(example)
     found = _compiled(graph, list(example), "fp32")(example)
     agrees = len(found) == len(expected) and all(
         one.shape == other.shape and float(cosines(one, other).min()) >= CONVERTED

@@ -17,12 +17,16 @@ from headstart.backbones.sources import load_backbone
 from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
 from headstart.errors import DataError
-from headstart.execution import EXACT, Execution
+from headstart.execution import EXACT, SAMPLE, Execution
 from headstart.features import features_of
+from headstart.heads import fit_head
 from headstart.progress import Progress
 from headstart.strategies import Strategy, as_fields
-from headstart.strategies.probe import Fitted, Probe, fit_probe, is_learned
+from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe, fit_probe, is_learned
 from headstart.tasks import Task
+
+WAVERS = 0.1
+"""What an answer's probability may differ by, or a number's share of the spread, where the answer itself differs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,20 @@ class Ground:
             contents=examples.contents,
             progress=self.progress,
         )
+
+    @cached_property
+    def is_faithful(self) -> bool:
+        """Whether a head answers a few examples on fp32 features as on those it is fitted on, but where it wavers."""
+        if (self.execution.precision, self.execution.backend) == (EXACT.precision, EXACT.backend):
+            return True
+        few = np.linspace(0, len(self.examples) - 1, min(SAMPLE, len(self.examples))).astype(int)
+        exact = features_of(self.backbone, self.examples.take(few).inputs)
+        head = fit_head(self.features, self.truth, self.task, DEFAULT_STRENGTH)
+        wanted, got = (self.task.outputs(head.logits(rows)) for rows in (exact, self.features[few]))
+        scale = self.truth.std() if self.task.kind == "regression" else 1.0
+        close = (np.abs(got - wanted) <= WAVERS * scale).reshape(len(few), -1).all(1)
+        same = (self.task.decide(got) == self.task.decide(wanted)).reshape(len(few), -1).all(1)
+        return bool((close | same).all())
 
     def probe(self, probe: Probe) -> Fitted:
         """Fit a probe on all examples."""

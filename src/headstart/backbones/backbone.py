@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -59,6 +60,9 @@ class Preparer(Protocol):
 
     def describe(self) -> str:
         """Say what goes in, in words."""
+
+    def quietly(self) -> AbstractContextManager[None]:
+        """Keep the library's own talk off the user's screen."""
 
 
 @dataclass(frozen=True, eq=False)

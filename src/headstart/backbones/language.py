@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -110,7 +110,7 @@ def load_folder(folder: Path) -> tuple[TextTrunk, dict[str, Any]]:
         BackboneError: the folder holds no model that transformers knows, or weights are missing from it.
     """
     try:
-        with _quietly():
+        with quietly():
             model, info = transformers.AutoModel.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
             )
@@ -150,7 +150,7 @@ def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:
         BackboneError: the folder holds none.
     """
     try:
-        with _quietly():
+        with quietly():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
@@ -238,6 +238,10 @@ class TextPreparer:
         """Say what goes in, in words."""
         return f"{self.max_length} tokens"
 
+    def quietly(self) -> AbstractContextManager[None]:
+        """Keep transformers' own talk off the user's screen."""
+        return quietly()
+
 
 def _pooling(folder: Path, config: Any) -> tuple[Pooling, bool]:
     """Read from sentence-transformers' modules how token states become one vector.
@@ -301,7 +305,7 @@ def _longest(folder: Path, config: Any) -> int:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep the library's own talk and bars off the user's screen."""
     talk, bars = transformers.logging, transformers.logging.is_progress_bar_enabled()
     level = talk.get_verbosity()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -178,6 +179,10 @@ class ImagePreparer:
     def describe(self) -> str:
         """Say what goes in, in words."""
         return f"{self.side} × {int(self.preprocessing['input_size'][2])} pixels"
+
+    def quietly(self) -> AbstractContextManager[None]:
+        """Do nothing: timm does not talk."""
+        return nullcontext()
 
 
 def _as_array(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headstart.chunks import Standardised, summed, times
+from headstart.heads.chunks import Standardised, summed, times
 
 ITERATIONS = 500
 HISTORY = 10

@@ -13,9 +13,9 @@ from sklearn.linear_model import Ridge
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
-from headstart.chunks import KEPT, SMALLEST_SPREAD, Standardised, copied, spans
-from headstart.closed import SHRINKAGE, Sums, discriminants, naive_bayes, ridge, sums_of
-from headstart.logistic import Problem, class_weights
+from headstart.heads.chunks import KEPT, SMALLEST_SPREAD, Standardised, copied, spans
+from headstart.heads.closed import SHRINKAGE, Sums, discriminants, naive_bayes, ridge, sums_of
+from headstart.heads.logistic import Problem, class_weights
 from headstart.tasks import UNKNOWN, Task
 
 __all__ = ["ABSENT", "MANY", "SHRINKAGE", "Head", "LinearHead", "Parts", "fit_head", "imbalance"]

@@ -11,7 +11,7 @@ import torch
 from sklearn.naive_bayes import MultinomialNB
 from torch import Tensor
 
-from headstart.chunks import Standardised
+from headstart.heads.chunks import Standardised
 
 SHRINKAGE = 100.0
 

@@ -1,0 +1,237 @@
+"""Frozen stages run in several ways, and what comes out is kept: the same features, only sooner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import headstart as hs
+from headstart import execution, features, plan
+from headstart.backbones.backbone import Backbone
+from headstart.devices import allowed_precisions, memory_kept, precisions
+from headstart.errors import OptionError
+from headstart.execution import Execution, choose_execution, cosines
+from headstart.features import features_of
+from headstart.passes import batches_by_length
+from headstart.states import States, Storage, rounding_error, states_at
+from tests import tiny
+from tests.conftest import BAD, GOOD, picture
+
+TEXTS = [*GOOD, *BAD]
+PICTURES = [picture(number, "red") for number in range(6)]
+CASES = {"text": (tiny.text_backbone, TEXTS), "image": (tiny.image_backbone, PICTURES)}
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> tuple[Backbone, Sequence[Any]]:
+    make, inputs = CASES[request.param]
+    return make(), inputs
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many inputs each pass really computes."""
+    counts: list[int] = []
+    own = features.passed
+
+    def counting(backbone: Backbone, inputs: Sequence[Any], *words: Any, **named: Any) -> Any:
+        counts.append(len(inputs))
+        return own(backbone, inputs, *words, **named)
+
+    monkeypatch.setattr(features, "passed", counting)
+    return counts
+
+
+def test_a_converted_network_gives_the_features_of_the_network(case: tuple[Backbone, Sequence[Any]]) -> None:
+    backbone, inputs = case
+    got = features_of(backbone, inputs, execution=Execution(backend="openvino", cached=False))
+    assert np.abs(got - hs.extract(backbone, inputs)).max() < 1e-4
+    assert execution._READERS[backbone.trunk]["features None"] is not None, "it fell back to the network itself"
+
+
+def test_a_converted_state_is_the_state(case: tuple[Backbone, Sequence[Any]]) -> None:
+    backbone, inputs = case
+    batch = backbone.prepare(inputs)
+    (got,) = execution.state_reader(backbone, 2, Execution(backend="openvino"))(batch)
+    assert torch.allclose(got, backbone.below(batch, 2), atol=1e-4)
+
+
+def test_a_network_that_cannot_be_converted_runs_as_it_is(
+    case: tuple[Backbone, Sequence[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone, inputs = case
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(execution, "_graph", refuse)
+    got = features_of(backbone, inputs, execution=Execution(backend="openvino", cached=False))
+    assert np.array_equal(got, hs.extract(backbone, inputs))
+
+
+def test_a_conversion_that_answers_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny.text_backbone()
+    monkeypatch.setattr(execution, "_compiled", lambda *_: lambda batch: [torch.ones(2, 32)])
+    got = features_of(backbone, TEXTS, execution=Execution(backend="openvino", cached=False))
+    assert np.array_equal(got, hs.extract(backbone, TEXTS))
+
+
+def test_what_was_computed_once_is_found_and_what_is_new_is_computed(
+    case: tuple[Backbone, Sequence[Any]], computed: list[int]
+) -> None:
+    backbone, inputs = case
+    first = features_of(backbone, inputs[:4], execution=Execution())
+    again = features_of(backbone, [*inputs[3:], *inputs[:4], inputs[0]], execution=Execution())
+    assert computed == [4, len(inputs) - 4]
+    assert np.array_equal(again[len(inputs) - 3 :][:4], first)
+    assert np.array_equal(again[-1], first[0])
+    assert np.allclose(again[: len(inputs) - 3], hs.extract(backbone, inputs[3:]), atol=1e-5)
+
+
+def test_changed_weights_preprocessing_or_cut_find_nothing(
+    case: tuple[Backbone, Sequence[Any]], computed: list[int]
+) -> None:
+    backbone, inputs = case
+    features_of(backbone, inputs, execution=Execution())
+    with torch.no_grad():
+        next(backbone.trunk.parameters()).add_(0.5)
+    changed = features_of(backbone, inputs, execution=Execution())
+    assert np.array_equal(changed, hs.extract(backbone, inputs))
+    backbone.architecture["note"] = "other preprocessing"
+    features_of(backbone, inputs, execution=Execution())
+    features_of(backbone, inputs, cut=2, execution=Execution())
+    features_of(backbone, inputs, execution=Execution("bf16"))
+    assert computed == [len(inputs)] * 6
+
+
+def test_a_renamed_file_is_found_and_a_resized_one_is_not(tmp_path: Path, computed: list[int]) -> None:
+    backbone = tiny.image_backbone()
+    one, other, small = (tmp_path / f"{name}.png" for name in ("one", "other", "small"))
+    PICTURES[0].save(one)
+    first = features_of(backbone, [one], execution=Execution())
+    one.rename(other)
+    assert np.array_equal(features_of(backbone, [other], execution=Execution()), first)
+    Image.open(other).resize((30, 30)).save(small)
+    features_of(backbone, [small], execution=Execution())
+    assert computed == [1, 1]
+
+
+@pytest.mark.parametrize("storage", ["whole", "bf16", "int8"])
+def test_stored_states_differ_by_what_is_said(case: tuple[Backbone, Sequence[Any]], storage: Storage) -> None:
+    backbone, inputs = case
+    places = list(range(len(inputs)))
+    _, whole = states_at(backbone, inputs, 2, storage="none").batch(places)
+    for _ in range(2):
+        kept = states_at(backbone, inputs, 2, storage=storage, execution=Execution())
+        _, state = kept.batch(places)
+        mask = kept.backbone.prepare.outline(kept.encoded).get("attention_mask")
+        real = torch.ones(state.shape[:2]) if mask is None else mask
+        error = ((state - whole) * real.view(*real.shape, *(1,) * (state.ndim - 2))).norm() / whole.norm()
+        expected = rounding_error(backbone, 2, storage)
+        assert float(error) <= 3 * expected + 1e-6
+    assert {"whole": expected == 0, "bf16": 0 < expected < 4e-3, "int8": 0 < expected < 3e-2}[storage]
+
+
+def test_a_fixed_view_is_the_same_every_time_and_unlike_the_others() -> None:
+    backbone = tiny.image_backbone()
+
+    def views(inputs: Sequence[Any]) -> States:
+        return states_at(backbone, inputs, 2, augment="crop", views=2, execution=Execution())
+
+    states, turned = views(PICTURES), views(PICTURES[::-1])
+    plain, first, second, third = (
+        states.batch([0], seed, epoch)[1] for seed, epoch in ((None, 0), ((0,), 0), ((0,), 1), ((0,), 2))
+    )
+    assert torch.equal(first, third)
+    assert not torch.equal(first, second)
+    assert torch.equal(plain, states_at(backbone, PICTURES, 2).batch([0])[1])
+    assert torch.equal(turned.batch([5], (1,), 0)[1], first)
+
+
+def test_little_work_is_run_plainly_and_much_in_the_fastest_faithful_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny.text_backbone()
+    assert str(choose_execution(backbone, TEXTS)) == "fp32"
+    monkeypatch.setattr(execution, "WORTH", 0.0)
+    monkeypatch.setattr(execution, "REPAYS", 0.0)
+    monkeypatch.setattr(execution, "GAIN", 1e9)
+    chosen = choose_execution(backbone, TEXTS)
+    assert chosen.backend == "openvino"
+    assert chosen.cosine >= execution.FAITHFUL
+    monkeypatch.setattr(execution, "FAITHFUL", 1.1)
+    assert str(choose_execution(backbone, TEXTS)) == "fp32"
+
+
+def test_the_environment_names_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_PRECISION", "fp32")
+    assert allowed_precisions(torch.device("cpu")) == ["fp32"]
+    monkeypatch.setenv("HEADSTART_PRECISION", "fp7")
+    with pytest.raises(OptionError, match="HEADSTART_PRECISION is none that this device has"):
+        allowed_precisions(torch.device("cpu"))
+
+
+def test_an_older_set_of_instructions_has_no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert precisions(torch.device("cpu")) == ["fp32"]
+
+
+def test_cosines_are_those_of_rows() -> None:
+    one = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [float("nan"), 1.0]])
+    other = torch.tensor([[0.0, 2.0], [0.0, 0.0], [2.0, 2.0], [1.0, 1.0]])
+    assert cosines(one, other).tolist() == pytest.approx([0.0, 1.0, 1.0, 0.0])
+
+
+def test_texts_of_like_length_stand_together_and_pictures_in_order() -> None:
+    assert batches_by_length([0] * 40) == [list(range(32)), list(range(32, 40))]
+    batches = batches_by_length([3000, 2, 2000, 3, 1])
+    assert batches == [[4, 1, 3], [2], [0]]
+    assert batches_by_length([5, 4, 3], 1) == [[2], [1], [0]]
+
+
+def test_memory_is_given_back_in_the_end() -> None:
+    with memory_kept():
+        assert torch.zeros(2**20).sum() == 0
+
+
+def test_features_of_many_lie_in_a_file_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "LARGE", 100)
+    backbone = tiny.text_backbone()
+    got = features_of(backbone, TEXTS)
+    assert isinstance(got, np.memmap)
+    assert np.array_equal(got, hs.extract(backbone, TEXTS))
+
+
+def test_unfaithful_features_are_computed_again_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, backbone = tiny.texts(), tiny.text_backbone()
+    shuffled = Execution("bf16", cached=False)
+    monkeypatch.setattr("headstart.adaptation.choose_execution", lambda *_: shuffled)
+    honest = hs.adapt(data, backbone=backbone)
+    assert honest.record["plan"]["execution"]["precision"] == "bf16"
+    monkeypatch.setattr("headstart.ground.WAVERS", -1.0)
+    monkeypatch.setattr("headstart.tasks.Task.decide", lambda self, outputs: outputs)
+    model = hs.adapt(data, backbone=backbone)
+    assert model.record["plan"]["execution"]["precision"] == "fp32"
+    assert "features are computed in fp32: bf16 would change answers" in model.record["notes"]
+
+
+def test_what_is_faster_to_compute_than_to_read_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny.image_backbone()
+    monkeypatch.setattr(plan, "seconds_below", lambda *_: 0.0)
+    assert plan._storage(backbone, hs.FineTune(cut=2), 10, "fp32")[0] == "none"
+    monkeypatch.setattr(plan, "seconds_below", lambda *_: 1.0)
+    assert plan._storage(backbone, hs.FineTune(cut=2), 10, "fp32") == ("whole", "")
+    needed = 10 * plan.bytes_at(backbone, 2) / plan.MEMORY_SHARE
+    monkeypatch.setattr(plan, "_free_memory", lambda: needed / 3)
+    storage, words = plan._storage(backbone, hs.FineTune(cut=2), 10, "fp32")
+    assert storage == "int8"
+    assert words.startswith("states at cut 2 are kept in int8, with an error of ")
