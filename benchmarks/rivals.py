@@ -62,12 +62,11 @@ def fastai_frozen(
             self.context = torch.autocast("cpu", torch.bfloat16)
             self.context.__enter__()
 
+        def after_pred(self) -> None:
+            self.learn.pred = self.pred.float()
+
         def after_loss(self) -> None:
             self.context.__exit__(None, None, None)
-
-        def after_pred(self) -> None:
-            if not self.training and not self.yb:
-                self.context.__exit__(None, None, None)
 
     with clock.phase("load"):
         learner = _learner(rows, seed, workers=workers)

@@ -14,7 +14,7 @@ from benchmarks.speed.races import RACES
 from benchmarks.speed.runs import QUALIFYING, measured
 
 RESULTS = Path(__file__).parents[1] / "results" / "speed.jsonl"
-KINDS = ("seconds", "a second", "share", "gflops", "accuracy", "peak_mb")
+KINDS = ("a second", "share", "gflops", "accuracy", "peak_mb")
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,16 @@ def read(results: Path, isa: str) -> list[dict[str, Any]]:
 
 def standings(race: Race, lines: list[dict[str, Any]]) -> list[Standing]:
     """Return how the contenders of a race stand; those without runs are left out."""
-    runs: dict[str, dict[int, dict[str, Any]]] = {}
-    for line in lines:
-        if line["race"] == race.name and line["case"] == race.case:
-            runs.setdefault(line["contender"], {})[line["repeat"]] = line
-    first = runs.get(race.contenders[0].name, {})
-    return [_standing(race, own, first) for one in race.contenders if (own := runs.get(one.name))]
+    runs = _runs(race, lines)
+    return [_standing(race, lines, list(own.values())) for one in race.contenders if (own := runs.get(one.name))]
+
+
+def ratio(race: Race, lines: list[dict[str, Any]], ours: str, theirs: str) -> Spread | None:
+    """Return their seconds over ours, pair by pair within a repeat; None where there is no pair."""
+    runs = _runs(race, lines)
+    mine, others = runs.get(ours, {}), runs.get(theirs, {})
+    pairs = [measured(race, others[repeat]) / measured(race, mine[repeat]) for repeat in mine.keys() & others.keys()]
+    return Spread.of(pairs) if pairs else None
 
 
 def report(results: Path, isa: str, names: Iterable[str]) -> None:
@@ -93,21 +97,24 @@ def report(results: Path, isa: str, names: Iterable[str]) -> None:
             print(f"      {one.settings or ''} {'; '.join(details)}")
 
 
-def _standing(race: Race, own: dict[int, dict[str, Any]], first: dict[int, dict[str, Any]]) -> Standing:
-    lines = list(own.values())
-    seconds = Spread.of(measured(race, line) for line in lines)
-    pairs = [measured(race, own[repeat]) / measured(race, first[repeat]) for repeat in own.keys() & first.keys()]
-    is_first = lines[0]["contender"] == race.contenders[0].name
-    others = {
-        name: Spread.of(line[name] for line in lines) for name in KINDS[1:] if all(name in line for line in lines)
-    }
-    names = dict.fromkeys(name for line in lines for name in line.get("phases", {}))
-    phases = {name: mean(line["phases"].get(name, 0.0) for line in lines) for name in names}
+def _runs(race: Race, lines: list[dict[str, Any]]) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return contender to repeat to run."""
+    runs: dict[str, dict[int, dict[str, Any]]] = {}
+    for line in lines:
+        if line["race"] == race.name and line["case"] == race.case:
+            runs.setdefault(line["contender"], {})[line["repeat"]] = line
+    return runs
+
+
+def _standing(race: Race, lines: list[dict[str, Any]], own: list[dict[str, Any]]) -> Standing:
+    name, first = own[0]["contender"], race.contenders[0].name
+    kept = {kind: Spread.of(line[kind] for line in own) for kind in KINDS if all(kind in line for line in own)}
+    names = dict.fromkeys(phase for line in own for phase in line.get("phases", {}))
     return Standing(
-        lines[0]["contender"],
-        lines[-1]["settings"],
-        seconds,
-        Spread.of(pairs) if pairs and not is_first else None,
-        others,
-        phases,
+        name,
+        own[-1]["settings"],
+        Spread.of(measured(race, line) for line in own),
+        None if name == first else ratio(race, lines, first, name),
+        kept,
+        {phase: mean(line["phases"].get(phase, 0.0) for line in own) for phase in names},
     )
