@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def images_ours(task: Task, clock: Clock) -> dict[str, Any]:
     with clock.phase("load"):
         backbone = load_backbone("efficientnet_lite0")
     with clock.phase("encode"):
-        features = extract(backbone, files)
+        features = extract(backbone, [Path(file) for file in files])
     return _kept(features, clock)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ def examples(task: Task, clock: Clock) -> dict[str, Any]:
 
     n = task.fewer(task.case["examples"], 200)
     with clock.phase("features"):
-        real = hs.extract(hs.load_backbone("efficientnet_lite0"), _spread(task.rows.train[0], min(n, PASSED)))
+        files = [Path(file) for file in _spread(task.rows.train[0], min(n, PASSED))]
+        real = hs.extract(hs.load_backbone("efficientnet_lite0"), files)
     labels = _spread(task.rows.train[1], min(n, PASSED))
     with clock.stopped():
         dice = np.random.default_rng(task.seed)
