@@ -18,6 +18,7 @@ import headstart as hs
 from benchmarks import ours, rivals
 from benchmarks.pairs import difference, holm
 from benchmarks.sets import IMAGES, TEXTS, Rows, rows
+from benchmarks.speed import weights
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.jsonl"
 SEEDS = range(5)
@@ -63,6 +64,8 @@ def main() -> None:
     if chosen.report:
         report(chosen.results)
         return
+    if not weights.is_prepared():
+        weights.prepare()
     for seed in SEEDS:
         for contender in chosen.only:
             sets, answer = CONTENDERS[contender]
