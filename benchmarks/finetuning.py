@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 import headstart as hs
-from benchmarks import rivals
+from benchmarks import ours, rivals
 from benchmarks.pairs import difference, holm
-from benchmarks.sets import IMAGES, TEXTS, Rows, root, rows
+from benchmarks.sets import IMAGES, TEXTS, Rows, rows
+from benchmarks.speed import weights
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.jsonl"
 SEEDS = range(5)
@@ -27,42 +27,21 @@ OURS, RIVALS = ("finetune", "fit"), ("fastai", "trainer")
 
 def finetune(given: Rows, seed: int) -> np.ndarray:
     """Return the answers (n,) of `adapt` with `FineTune()`."""
-    return _predicted(hs.adapt(_read(given).given_part("train"), strategy=hs.FineTune(), seed=seed), given)
+    return ours.predicted(hs.adapt(ours.read(given).given_part("train"), strategy=hs.FineTune(), seed=seed), given)
 
 
 def lora(given: Rows, seed: int) -> np.ndarray:
     """Return the answers (n,) of `adapt` with `LoRA()`."""
-    model = hs.adapt(_read(given).given_part("train"), strategy=hs.LoRA(), seed=seed)
+    model = hs.adapt(ours.read(given).given_part("train"), strategy=hs.LoRA(), seed=seed)
     print("  learned:", model.record["learnable"], flush=True)
-    return _predicted(model, given)
+    return ours.predicted(model, given)
 
 
 def fit(given: Rows, seed: int) -> np.ndarray:
     """Return the answers (n,) of `fit`, which chooses by itself."""
-    result = hs.fit(_source(given), input=_column(given), target="label", seed=seed)
+    result = hs.fit(ours.source(given), input=ours.column(given), target="label", seed=seed)
     print("  chosen:", result.model.record["strategy"], result.seconds, flush=True)
-    return _predicted(result.model, given)
-
-
-def _predicted(model: hs.Model, given: Rows) -> np.ndarray:
-    inputs = given.test[0] if given.modality == "text" else [Path(file) for file in given.test[0]]
-    return np.array([one.label for one in model.predict(inputs)])
-
-
-def _read(given: Rows) -> hs.Dataset:
-    return hs.read(_source(given), input=_column(given), target="label")
-
-
-def _column(given: Rows) -> str | None:
-    return "text" if given.modality == "text" else None
-
-
-def _source(given: Rows) -> pd.DataFrame | Path:
-    """Return the rows as a user has them: a table with a split column, or the folder of pictures."""
-    if given.modality == "image":
-        return root() / given.name
-    parts = (("train", given.train), ("test", given.test))
-    return pd.concat([pd.DataFrame({"text": part[0], "label": part[1], "split": name}) for name, part in parts])
+    return ours.predicted(result.model, given)
 
 
 CONTENDERS: dict[str, tuple[tuple[str, ...], Callable[[Rows, int], np.ndarray]]] = {
@@ -85,6 +64,8 @@ def main() -> None:
     if chosen.report:
         report(chosen.results)
         return
+    if not weights.is_prepared():
+        weights.prepare()
     for seed in SEEDS:
         for contender in chosen.only:
             sets, answer = CONTENDERS[contender]
@@ -99,10 +80,10 @@ def report(results: Path) -> None:
     for line in map(json.loads, results.read_text(encoding="utf-8").splitlines()):
         found = right.setdefault((line["contender"], line["set"]), {})
         found[line["seed"]] = np.array(list(line["right"]), dtype=int)
-    for ours in OURS:
+    for own in OURS:
         pairs = {}
         for name in (*IMAGES, *TEXTS):
-            mine, theirs = right.get((ours, name), {}), right.get((RIVALS[name in TEXTS], name), {})
+            mine, theirs = right.get((own, name), {}), right.get((RIVALS[name in TEXTS], name), {})
             seeds = sorted(mine.keys() & theirs.keys())
             if seeds:
                 pairs[name] = (np.stack([mine[s] for s in seeds]), np.stack([theirs[s] for s in seeds]))
@@ -112,12 +93,12 @@ def report(results: Path) -> None:
         adjusted = holm([one.p for one in singles])
         for (name, (mine, theirs)), one, p in zip(pairs.items(), singles, adjusted, strict=True):
             print(
-                f"{ours:9} {name:18} {mine.mean():.3f} against {theirs.mean():.3f}: "
+                f"{own:9} {name:18} {mine.mean():.3f} against {theirs.mean():.3f}: "
                 f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}] points, "
                 f"{one.seeds} seeds, p after Holm {p:.3f}"
             )
         over = difference(list(pairs.values()))
-        print(f"{ours:9} all: {100 * over.value:+.1f} [{100 * over.low:+.1f}, {100 * over.high:+.1f}] points\n")
+        print(f"{own:9} all: {100 * over.value:+.1f} [{100 * over.low:+.1f}, {100 * over.high:+.1f}] points\n")
 
 
 def _run(results: Path, contender: str, answer: Callable[[Rows, int], np.ndarray], name: str, seed: int) -> None:

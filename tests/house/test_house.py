@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from benchmarks import figures
 
 import headstart as hs
 from headstart.cli import app
@@ -142,6 +143,21 @@ def test_the_readmes_python_runs(photos: Path, tmp_path: Path, monkeypatch: pyte
     words = (ROOT / "README.md").read_text()
     for block in re.findall(r"```python\n(.*?)```", words, flags=re.DOTALL):
         exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_readmes_figures_of_speed_are_the_measured_ones() -> None:
+    _, block, _ = figures.parts((ROOT / "README.md").read_text())
+    if not figures.RESULTS.is_file():
+        pytest.skip("nothing is measured")
+    assert block == figures.block(figures.RESULTS)
+
+
+def test_that_the_readme_has_a_place_for_the_figures() -> None:
+    before, block, after = figures.parts((ROOT / "README.md").read_text())
+    assert figures.BEGIN not in before + after
+    assert before
+    assert after
+    assert "{" not in block
 
 
 def test_the_changelog_and_the_citation_name_this_version() -> None:
