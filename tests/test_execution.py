@@ -12,14 +12,15 @@ import torch
 from PIL import Image
 
 import headstart as hs
-from headstart import execution, features, plan
+from headstart import execution, features, plan, trials
 from headstart.backbones.backbone import Backbone
 from headstart.devices import allowed_precisions, memory_kept, precisions
 from headstart.errors import OptionError
-from headstart.execution import Execution, choose_execution, cosines
+from headstart.execution import Execution, cosines
 from headstart.features import features_of
 from headstart.passes import batches_by_length
 from headstart.states import States, Storage, rounding_error, states_at
+from headstart.trials import choose_execution
 from tests import tiny
 from tests.conftest import BAD, GOOD, picture
 
@@ -162,14 +163,16 @@ def test_a_fixed_view_is_the_same_every_time_and_unlike_the_others() -> None:
 def test_little_work_is_run_plainly_and_much_in_the_fastest_faithful_way(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = tiny.text_backbone()
     assert str(choose_execution(backbone, TEXTS)) == "fp32"
-    monkeypatch.setattr(execution, "WORTH", 0.0)
-    monkeypatch.setattr(execution, "REPAYS", 0.0)
-    monkeypatch.setattr(execution, "GAIN", 1e9)
-    chosen = choose_execution(backbone, TEXTS)
+    monkeypatch.setattr(trials, "WORTH", 0.0)
+    monkeypatch.setattr(trials, "REPAYS", 0.0)
+    monkeypatch.setattr(trials, "GAIN", 1e9)
+    more = [*TEXTS, *(f"{text} indeed" for text in TEXTS)]
+    chosen = choose_execution(backbone, more)
     assert chosen.backend == "openvino"
-    assert chosen.cosine >= execution.FAITHFUL
-    monkeypatch.setattr(execution, "FAITHFUL", 1.1)
-    assert str(choose_execution(backbone, TEXTS)) == "fp32"
+    assert chosen.cosine >= trials.FAITHFUL
+    monkeypatch.setattr(trials, "FAITHFUL", 1.1)
+    assert choose_execution(backbone, more) == chosen, "it is remembered"
+    assert str(choose_execution(backbone, [*more, *more])) == "fp32"
 
 
 def test_the_environment_names_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +217,7 @@ def test_features_of_many_lie_in_a_file_without_a_name(monkeypatch: pytest.Monke
 def test_unfaithful_features_are_computed_again_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     data, backbone = tiny.texts(), tiny.text_backbone()
     shuffled = Execution("bf16", cached=False)
-    monkeypatch.setattr("headstart.adaptation.choose_execution", lambda *_: shuffled)
+    monkeypatch.setattr("headstart.adaptation.choose_execution", lambda *_, **__: shuffled)
     honest = hs.adapt(data, backbone=backbone)
     assert honest.record["plan"]["execution"]["precision"] == "bf16"
     monkeypatch.setattr("headstart.ground.WAVERS", -1.0)

@@ -17,7 +17,7 @@ from headstart.choosing import Choice, consider
 from headstart.data import Dataset
 from headstart.devices import choose_device, choose_precision, processes, steady
 from headstart.errors import DataError, OptionError
-from headstart.execution import EXACT, choose_execution
+from headstart.execution import EXACT
 from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
 from headstart.learning.tuning import Tuning, begin_tuning
@@ -27,6 +27,7 @@ from headstart.progress import Progress, silent
 from headstart.states import Storage
 from headstart.strategies import KINDS, Learning, Probe, Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH
+from headstart.trials import choose_execution
 from headstart.wording import user_path
 
 UNCOMPARED = "too few examples to compare strategies: the simplest one is taken"
@@ -95,7 +96,9 @@ def adapt_to(
     if stored is not None:
         plan = Plan.from_dict(stored)
     elif plan is None:
-        execution = choose_execution(ground.backbone, ground.examples.inputs)
+        execution = choose_execution(
+            ground.backbone, ground.examples.inputs, ground.examples.contents, progress=ground.progress
+        )
         pilot = _pilot(replace(ground, execution=execution))
         made = make_plan(ground.backbone, len(ground.examples), strategies, execution, budget=budget, pilot=pilot)
         plan = Plan.from_dict(processes().agreed(json.loads(json.dumps(made.as_dict()))))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from headstart.cache import the_cache
 from headstart.data import Dataset
 from headstart.data.images import open_image
 from headstart.strategies.probe import Probe, fit_probe
@@ -23,6 +26,9 @@ SIDE = 64
 CELLS = 4
 ORIENTATIONS = 8
 COLOURS = 8
+DESCRIPTORS = 1
+"""Goes up whenever descriptors are computed otherwise."""
+
 MAJORITY, CLASSICAL = "majority", "classical"
 
 
@@ -63,8 +69,23 @@ def _tfidf(train: Dataset, test: Dataset) -> tuple[Any, Any]:
 
 
 def _descriptors(data: Dataset) -> np.ndarray:
+    """Return the descriptors (n, d) of pictures, from the cache where they were computed before."""
+    shelf = the_cache().shelf({"kind": "descriptors", "version": DESCRIPTORS, "pillow": version("pillow")})
+    found = shelf.find(data.contents)
+    lacking = np.flatnonzero(found[:, 0] < 0)
     with ThreadPoolExecutor(2) as pool:
-        return np.stack(list(pool.map(_descriptor, data.inputs)))
+        rows = list(pool.map(_descriptor, [data.inputs[place] for place in lacking.tolist()]))
+    if not rows:
+        return np.asarray(shelf.stacked(found).numpy())
+    computed = np.stack(rows)
+    shelf.add_many([data.contents[place] for place in lacking.tolist()], torch.from_numpy(computed))
+    shelf.write()
+    descriptors = np.empty((len(data), computed.shape[1]), dtype=np.float32)
+    descriptors[lacking] = computed
+    if len(rows) < len(data):
+        known = found[:, 0] >= 0
+        descriptors[known] = shelf.stacked(found[known]).numpy()
+    return descriptors
 
 
 def _descriptor(source: Any) -> np.ndarray:

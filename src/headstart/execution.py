@@ -1,8 +1,7 @@
-"""How frozen stages are run on this machine: in which precision, by which backend; settled by a short measurement."""
+"""How frozen stages are run on this machine: in which precision, by which backend."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,39 +9,23 @@ from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from headstart.backbones.backbone import Backbone, weights_hash
+from headstart.backbones.backbone import Backbone, quick_hash
 from headstart.backbones.replay import Batch
-from headstart.devices import Precision, allowed_precisions, autocast, choose_device, memory_kept, moved, precisions
+from headstart.devices import Precision, autocast, choose_device, precisions
 
 Backend: TypeAlias = Literal["eager", "openvino"]
 Reader: TypeAlias = Callable[[Batch], list[Tensor]]
 """From a batch to the tensors that are read of it, in fp32 or as the network gives them."""
 
-SAMPLE = 32
-"""Examples that the ways of running are measured on."""
-
-WORTH = 1.0
-"""Seconds of work below which nothing is measured: everything runs plainly, in fp32."""
-
 REPAYS = 4.0
 """Seconds of work from which converting the network, which takes one or two, is tried."""
 
-FAITHFUL = 0.999
-"""What the cosine between an example's features and those in fp32 must be on average."""
-
 CONVERTED = 0.9999
-"""What it must be for every example where only the backend differs."""
-
-GAIN = 0.9
-"""Another way is taken only where it takes at most this share of the time."""
-
-CHEAP = 1e-4
-"""Seconds an example below which features are computed again rather than kept: finding them costs as much."""
+"""What the cosine between what a network gives and what its conversion gives must be for every example."""
 
 
 @dataclass(frozen=True)
@@ -77,31 +60,6 @@ class Execution:
 
 EXACT = Execution(cached=False)
 """What all other ways are compared with."""
-
-
-def choose_execution(backbone: Backbone, inputs: Sequence[Any]) -> Execution:
-    """Return the fastest way to compute the features of inputs that gives the features of fp32.
-
-    Raises:
-        DataError: an input cannot be read.
-        OptionError: the environment names an unknown precision.
-    """
-    device = choose_device()
-    allowed = allowed_precisions(device)
-    order = sorted(range(len(inputs)), key=lambda place: len(inputs[place]) if isinstance(inputs[place], str) else 0)
-    few = [inputs[order[place]] for place in np.linspace(0, len(inputs) - 1, min(SAMPLE, len(inputs))).astype(int)]
-    backbone.trunk.to(device).eval()
-    batch = {name: moved(tensor, device) for name, tensor in backbone.prepare(few).items()}
-    truth, seconds = _measured(features_reader(backbone, None, EXACT), batch)
-    plain = Execution(cached=seconds / len(few) >= CHEAP, seconds=seconds / len(few))
-    if len(inputs) * plain.seconds < WORTH:
-        return plain if "fp32" in allowed else replace(plain, precision=allowed[0])
-    ways = [replace(plain, precision=precision) for precision in allowed]
-    best = _best([way for way in ways if way != plain], backbone, batch, truth, plain)
-    if len(inputs) * best.seconds >= REPAYS and device.type == "cpu" and has_openvino():
-        converted = [replace(plain, precision=precision, backend="openvino") for precision in allowed]
-        best = _best(converted, backbone, batch, truth, best)
-    return best
 
 
 def features_reader(backbone: Backbone, cut: int | None, execution: Execution) -> Reader:
@@ -161,7 +119,7 @@ _READERS: WeakKeyDictionary[nn.Module, dict[Any, Any]] = WeakKeyDictionary()
 def _converted(read: Reader, backbone: Backbone, key: str, precision: str) -> Reader | None:
     """Return a reader converted to OpenVINO; None where the network cannot be, or answers otherwise then."""
     own = _READERS.setdefault(backbone.trunk, {})
-    weights = weights_hash(backbone.trunk)
+    weights = quick_hash(backbone.trunk)
     if own.get("weights") != weights:
         own.clear()
         own["weights"] = weights
@@ -223,27 +181,3 @@ def cosines(one: Tensor, other: Tensor) -> Tensor:
     same = (mine == theirs).all(1)
     found = torch.where(same, torch.ones(()), nn.functional.cosine_similarity(mine, theirs))
     return torch.nan_to_num(found, nan=0.0)
-
-
-def _best(ways: list[Execution], backbone: Backbone, batch: Batch, truth: Tensor, best: Execution) -> Execution:
-    """Return the fastest of several ways that are faithful, or what was best before."""
-    for way in ways:
-        try:
-            features, seconds = _measured(features_reader(backbone, None, way), batch)
-        except (RuntimeError, NotImplementedError):  # a precision that a layer does not know on this device
-            continue
-        one = replace(way, seconds=seconds / len(features), cosine=float(cosines(features, truth).mean()))
-        if one.cosine >= FAITHFUL and one.seconds <= GAIN * best.seconds:
-            best = one
-    return best
-
-
-def _measured(read: Reader, batch: Batch) -> tuple[Tensor, float]:
-    """Return the features of a batch, and the seconds they take when run a second time."""
-    with memory_kept():
-        read(batch)
-        begun = time.perf_counter()
-        features = read(batch)[0]
-        if features.device.type == "cuda":
-            torch.cuda.synchronize()
-        return features, time.perf_counter() - begun

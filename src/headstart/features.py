@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones.backbone import Backbone
-from headstart.execution import EXACT, Execution, choose_execution, features_reader
+from headstart.execution import EXACT, Execution, features_reader
 from headstart.passes import contents_of, missing_once, passed, shelf_for
 from headstart.progress import Progress, silent
+from headstart.trials import choose_execution
 
 LARGE = 2**29
 """Bytes from which features are kept in a file that is mapped into memory."""

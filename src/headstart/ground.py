@@ -17,13 +17,14 @@ from headstart.backbones.sources import load_backbone
 from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
 from headstart.errors import DataError
-from headstart.execution import EXACT, SAMPLE, Execution
+from headstart.execution import EXACT, Execution
 from headstart.features import features_of
 from headstart.heads import fit_head
 from headstart.progress import Progress
 from headstart.strategies import Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe, fit_probe, is_learned
 from headstart.tasks import Task
+from headstart.trials import few_of
 
 WAVERS = 0.1
 """What an answer's probability may differ by, or a number's share of the spread, where the answer itself differs."""
@@ -98,8 +99,11 @@ class Ground:
         """Whether a head answers a few examples on fp32 features as on those it is fitted on, but where it wavers."""
         if (self.execution.precision, self.execution.backend) == (EXACT.precision, EXACT.backend):
             return True
-        few = np.linspace(0, len(self.examples) - 1, min(SAMPLE, len(self.examples))).astype(int)
-        exact = features_of(self.backbone, self.examples.take(few).inputs)
+        few = few_of(self.examples.inputs)
+        examples = self.examples.take(few)
+        exact = features_of(
+            self.backbone, examples.inputs, execution=replace(EXACT, cached=True), contents=examples.contents
+        )
         head = fit_head(self.features, self.truth, self.task, DEFAULT_STRENGTH)
         wanted, got = (self.task.outputs(head.logits(rows)) for rows in (exact, self.features[few]))
         scale = self.truth.std() if self.task.kind == "regression" else 1.0

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from headstart.backbones.backbone import Backbone, weights_hash
+from headstart.backbones.backbone import Backbone, quick_hash
 from headstart.backbones.replay import Batch
 from headstart.cache import Cache, Shelf, the_cache
 from headstart.data.reading import content_of
@@ -85,7 +85,7 @@ def shelf_for(backbone: Backbone, execution: Execution, **what: Any) -> Shelf:
     tokenizer = getattr(backbone.prepare, "tokenizer", None)
     about = {
         "backbone": backbone.name,
-        "weights": weights_hash(backbone.trunk),
+        "weights": quick_hash(backbone.trunk),
         "architecture": backbone.architecture,
         "tokenizer": _digest(tokenizer.backend_tokenizer.to_str()) if tokenizer is not None else "",
         "precision": execution.precision,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
 import torch
+import xxhash
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -174,11 +175,16 @@ def weights_hash(trunk: nn.Module) -> str:
     return digest_of_tensors(trunk.state_dict())
 
 
-def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of tensors, by name, type, shape and value."""
-    digest = hashlib.sha256()
+def quick_hash(trunk: nn.Module) -> str:
+    """Return the XXH3 of all tensors of a network: to tell networks apart on this machine, ten times as fast."""
+    return digest_of_tensors(trunk.state_dict(), xxhash.xxh3_128)
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor], algorithm: Callable[[], Any] = hashlib.sha256) -> str:
+    """Return the hash of tensors, by name, type, shape and value; SHA-256 where nothing else is asked for."""
+    digest = algorithm()
     for name, tensor in sorted(tensors.items()):
         array = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
-        digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        digest.update(array.reshape(-1).view(torch.uint8).numpy().data)
+    return str(digest.hexdigest())
