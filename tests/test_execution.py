@@ -14,6 +14,7 @@ from PIL import Image
 import headstart as hs
 from headstart import execution, features, plan, trials
 from headstart.backbones.backbone import Backbone
+from headstart.checkpoints import checkpoints_beside
 from headstart.devices import allowed_precisions, memory_kept, precisions
 from headstart.errors import OptionError
 from headstart.execution import Execution, cosines
@@ -142,6 +143,33 @@ def test_stored_states_differ_by_what_is_said(case: tuple[Backbone, Sequence[Any
         expected = rounding_error(backbone, 2, storage)
         assert float(error) <= 3 * expected + 1e-6
     assert {"whole": expected == 0, "bf16": 0 < expected < 4e-3, "int8": 0 < expected < 3e-2}[storage]
+
+
+def test_a_pass_that_was_killed_goes_on_with_the_same_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int]
+) -> None:
+    backbone, texts = tiny.text_backbone(), [*TEXTS, *(f"{text}, and so on and on" for text in TEXTS)]
+    monkeypatch.setattr("headstart.cache.shelf.INTERVAL", 0.0)
+    whole = features_of(backbone, texts, batch_size=4)
+
+    def stop(phase: str, done: int, total: int) -> None:
+        if done >= 8:
+            raise KeyboardInterrupt
+
+    with checkpoints_beside(tmp_path / "model") as keeper:
+        with pytest.raises(KeyboardInterrupt):
+            features_of(backbone, texts, execution=Execution(), batch_size=4, keeper=keeper, progress=stop)
+        steps: list[int] = []
+        again = features_of(
+            backbone,
+            texts,
+            execution=Execution(),
+            batch_size=4,
+            keeper=keeper,
+            progress=lambda _phase, done, _n: steps.append(done),
+        )
+    assert np.array_equal(again, whole)
+    assert len(steps) == 4, "two of the six batches were kept"
 
 
 def test_a_fixed_view_is_the_same_every_time_and_unlike_the_others() -> None:

@@ -123,6 +123,21 @@ class Checkpoints:
             _synced(part)
             part.replace(self.folder / PLAN)
 
+    def first(self, name: str, value: list[str]) -> list[str]:
+        """Return what was given under a name the first time this work was at this point, which is kept."""
+        if self.folder is None:
+            return value
+        file = self.folder / f"{name}.json"
+        try:
+            return list(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            part = file.with_suffix(".part")
+        with storage_errors(self.folder):
+            part.write_text(json.dumps(value), encoding="utf-8")
+            _synced(part)
+            part.replace(file)
+        return value
+
     def _file(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{name}{SUFFIX}"
 

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from headstart.backbones.backbone import Backbone
+from headstart.checkpoints import Checkpoints
 from headstart.execution import EXACT, Execution, features_reader
-from headstart.passes import contents_of, missing_once, passed, shelf_for
+from headstart.passes import contents_of, gap_in, passed, shelf_for
 from headstart.progress import Progress, silent
 from headstart.trials import choose_execution
+
+SHORT = 20_000
+"""Inputs up to which a pass keeps nothing until it is whole: a killed one then begins again, with the same rounding."""
 
 LARGE = 2**29
 """Bytes from which features are kept in a file that is mapped into memory."""
@@ -61,6 +66,7 @@ def features_of(
     execution: Execution = EXACT,
     contents: Sequence[str] | None = None,
     batch_size: int | None = None,
+    keeper: Checkpoints | None = None,
     progress: Progress = silent,
 ) -> np.ndarray:
     """Return the features (n, d) of inputs, run as an execution says, in fp32.
@@ -72,6 +78,7 @@ def features_of(
         execution: how they are computed, and whether the cache is asked first.
         contents: (n,) the hash of each input's content, where it is known.
         batch_size: inputs a batch; what suits the modality otherwise.
+        keeper: where unfinished work is kept; without it a short pass leaves nothing behind until it is whole.
         progress: called with (phase, done, total).
     """
     if not len(inputs):
@@ -80,23 +87,31 @@ def features_of(
     shelf = shelf_for(backbone, execution, kind="features", cut="top" if own is None else own)
     keys = contents_of(inputs, contents) if execution.cached else [str(place) for place in range(len(inputs))]
     found = shelf.find(keys)
-    lacking = missing_once(keys, found)
+    gap = gap_in(shelf, keys, found, keeper)
     known = found[:, 0] >= 0
     features: np.ndarray | None = None
     if known.any():
         rows = shelf.stacked(found[known])
         features = _room(len(inputs), rows.shape[1])
         features[known] = rows.numpy()
-    read = features_reader(backbone, own, execution) if lacking else None
-    chosen = [inputs[place] for place in lacking]
-    for places, (batch,) in passed(backbone, chosen, read, batch_size=batch_size, progress=progress) if read else ():
-        rows, own_places = batch.cpu(), [lacking[place] for place in places]
-        features = _room(len(inputs), rows.shape[1]) if features is None else features
-        features[own_places] = rows.numpy()
-        shelf.add_many([keys[place] for place in own_places], rows)
-    shelf.write()
+    read = features_reader(backbone, own, execution) if gap.lacking else None
+    chosen = [inputs[place] for place in gap.places]
+    waits = keeper is None and len(gap.places) <= SHORT
+    for numbers, (batch,) in (
+        passed(backbone, chosen, read, needed=gap.is_needed, batch_size=batch_size, progress=progress) if read else ()
+    ):
+        features = _room(len(inputs), batch.shape[1]) if features is None else features
+        wanted = [number for number in range(len(numbers)) if gap.is_needed(numbers[number])]
+        places = [gap.places[numbers[number]] for number in wanted]
+        features[places] = batch.cpu().numpy()[wanted]
+        if not waits:
+            shelf.add_many([keys[place] for place in places], torch.from_numpy(features[places]))
     assert features is not None
-    _repeat(features, keys, lacking, ~known)
+    if waits and gap.lacking:
+        places = sorted(gap.lacking)
+        shelf.add_many([keys[place] for place in places], torch.from_numpy(features[places]))
+    shelf.write()
+    _repeat(features, keys, sorted(gap.lacking), ~known)
     return features
 
 

@@ -91,6 +91,7 @@ class Ground:
             cut=cut,
             execution=self.execution,
             contents=examples.contents,
+            keeper=self.keeper,
             progress=self.progress,
         )
 

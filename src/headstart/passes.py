@@ -7,6 +7,7 @@ import importlib.metadata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from headstart.backbones.backbone import Backbone, quick_hash
 from headstart.backbones.replay import Batch
 from headstart.cache import Cache, Shelf, the_cache
+from headstart.checkpoints import Checkpoints
 from headstart.data.reading import content_of
 from headstart.devices import choose_device, memory_kept, moved
 from headstart.execution import Execution
@@ -32,6 +34,9 @@ WINDOW = 16_384
 AHEAD = 4
 """Batches prepared ahead of the network."""
 
+NAME = 32
+"""Hexadecimal digits of a hash that tell one pass from another."""
+
 DEPENDENCIES = ("torch", "timm", "transformers", "tokenizers", "pillow")
 Result = TypeVar("Result")
 
@@ -42,6 +47,7 @@ def passed(
     run: Callable[[Batch], Result],
     *,
     collate: Callable[[Sequence[Any], Sequence[int]], Batch] | None = None,
+    needed: Callable[[int], bool] = lambda _place: True,
     batch_size: int | None = None,
     phase: str = "features",
     progress: Progress = silent,
@@ -53,6 +59,8 @@ def passed(
         inputs: (n,) files, pictures, arrays or texts.
         run: from a batch to what is wanted of it.
         collate: from encoded inputs and their places to a batch; the backbone's own way otherwise.
+        needed: tells of a place whether it is still to be computed; batches without one are passed over, and the
+            others are what they would be without it: an input's rounding depends on what it is batched with.
         batch_size: inputs a batch; what suits the modality otherwise.
         phase: what progress calls it.
         progress: called with (phase, done, total).
@@ -64,7 +72,7 @@ def passed(
     backbone.trunk.to(device).eval()
     done = 0
     with memory_kept():
-        for places, batch in _prepared(backbone, inputs, collate, batch_size):
+        for places, batch in _prepared(backbone, inputs, collate, needed, batch_size):
             with torch.no_grad():
                 result = run({name: moved(tensor, device) for name, tensor in batch.items()})
             yield places, result
@@ -105,12 +113,38 @@ def contents_of(inputs: Sequence[Any], known: Sequence[str] | None) -> Sequence[
         return list(pool.map(content_of, inputs))
 
 
-def missing_once(contents: Sequence[str], found: np.ndarray) -> list[int]:
-    """Return the places of the contents that were not found, each content once."""
+@dataclass(frozen=True)
+class Gap:
+    """What a shelf lacks of some inputs, and how it is to be computed.
+
+    Attributes:
+        places: of the inputs that were lacking when this work was begun, each content once: what is batched together.
+        lacking: those of them that are lacking still.
+    """
+
+    places: list[int]
+    lacking: frozenset[int]
+
+    def is_needed(self, number: int) -> bool:
+        """Tell whether the place of this number is still to be computed."""
+        return self.places[number] in self.lacking
+
+
+def gap_in(shelf: Shelf, contents: Sequence[str], found: np.ndarray, keeper: Checkpoints | None) -> Gap:
+    """Return what a shelf lacks.
+
+    Rounding depends on what an input is batched with, so a run that is taken up again batches as it did at first.
+    """
     first: dict[str, int] = {}
     for place in np.flatnonzero(found[:, 0] < 0).tolist():
         first.setdefault(contents[place], place)
-    return list(first.values())
+    lacking = frozenset(first.values())
+    if keeper is None or keeper.folder is None or not (shelf.keeps and contents):
+        return Gap(list(first.values()), lacking)
+    name = _digest(f"{shelf.text} {_digest(' '.join(contents))}")
+    begun = keeper.first(f"pass-{name[:NAME]}", list(first))
+    place_of = {content: place for place, content in reversed(list(enumerate(contents)))}
+    return Gap([place_of[content] for content in begun], lacking)
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int | None = None) -> list[list[int]]:
@@ -141,6 +175,7 @@ def _prepared(
     backbone: Backbone,
     inputs: Sequence[Any],
     collate: Callable[[Sequence[Any], Sequence[int]], Batch] | None,
+    needed: Callable[[int], bool],
     batch_size: int | None,
 ) -> Iterator[tuple[list[int], Batch]]:
     """Yield batches, a few of them prepared ahead in threads: decoding releases Python's lock, and so do tokenizers."""
@@ -151,6 +186,8 @@ def _prepared(
             encoded = backbone.prepare.encode(inputs[start : start + WINDOW])
             for batch in batches_by_length([length_of(one) for one in encoded], batch_size):
                 places = [start + place for place in batch]
+                if not any(map(needed, places)):
+                    continue
                 waiting.append((places, pool.submit(own, [encoded[place] for place in batch], places)))
                 if len(waiting) > AHEAD:
                     ready, future = waiting.popleft()

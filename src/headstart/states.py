@@ -15,9 +15,10 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch, State
+from headstart.checkpoints import Checkpoints
 from headstart.devices import autocast, memory_kept, moved
 from headstart.execution import EXACT, Execution, state_reader
-from headstart.passes import contents_of, length_of, missing_once, passed, shelf_for
+from headstart.passes import contents_of, gap_in, length_of, passed, shelf_for
 from headstart.progress import Progress, silent
 
 Storage: TypeAlias = Literal["whole", "bf16", "int8", "none"]
@@ -112,6 +113,7 @@ def states_at(
     views: int = 0,
     execution: Execution = EXACT,
     contents: Sequence[str] | None = None,
+    keeper: Checkpoints | None = None,
     progress: Progress = silent,
 ) -> States:
     """Return what inputs are at a cut, kept where `storage` asks for it and the states allow it.
@@ -125,6 +127,7 @@ def states_at(
         views: how many fixed views are kept in place of drawing anew; 0 draws anew.
         execution: how what lies below the cut is run, and whether the cache keeps it.
         contents: (n,) the hash of each input's content, where it is known.
+        keeper: where unfinished work is kept.
         progress: called with (phase, done, total).
 
     Raises:
@@ -139,7 +142,7 @@ def states_at(
         return whole
     keys = contents_of(inputs, contents)
     each = range(1 + (views if augment != "none" else 0))
-    kept = tuple(_rows(whole, inputs, keys, view, execution, progress) for view in each)
+    kept = tuple(_rows(whole, inputs, keys, view, execution, keeper, progress) for view in each)
     return States(backbone, whole.encoded, cut, kept, storage, augment, precision=execution.precision)
 
 
@@ -214,38 +217,40 @@ def _form_of(backbone: Backbone, cut: int, precision: str) -> _Form:
 
 
 def _rows(
-    states: States, inputs: Sequence[Any], keys: Sequence[str], view: int, execution: Execution, progress: Progress
+    states: States,
+    inputs: Sequence[Any],
+    keys: Sequence[str],
+    view: int,
+    execution: Execution,
+    keeper: Checkpoints | None,
+    progress: Progress,
 ) -> Rows:
     """Return one row an example in one view: from the cache, or computed and put there."""
     backbone, cut, form = states.backbone, states.cut, states.form
-    shelf = shelf_for(
-        backbone,
-        execution if cut else EXACT,
-        kind="states",
-        cut=cut,
-        storage=states.storage,
-        view=f"{states.augment} {view}" if view else "",
-    )
+    drawn = f"{states.augment} {view}" if view else ""
+    shelf = shelf_for(backbone, execution if cut else EXACT, kind="states", cut=cut, storage=states.storage, view=drawn)
     found = shelf.find(keys)
-    lacking = missing_once(keys, found)
-    read = state_reader(backbone, cut, execution) if cut and lacking else None
-    chosen = [inputs[place] for place in lacking]
+    gap = gap_in(shelf, keys, found, keeper)
+    read = state_reader(backbone, cut, execution) if cut and gap.lacking else None
     computed: dict[str, tuple[Tensor, ...]] = {}
 
-    def collate(encoded: Sequence[Any], places: Sequence[int]) -> Batch:
+    def collate(encoded: Sequence[Any], numbers: Sequence[int]) -> Batch:
         if not view:
             return backbone.prepare.collate(encoded)
-        return _view(states, encoded, [keys[lacking[place]] for place in places], view)
+        return _view(states, encoded, [keys[gap.places[number]] for number in numbers], view)
 
     def run(batch: Batch) -> list[tuple[Tensor, ...]]:
         return _apart(batch, form.leaves(batch, read), states.storage)
 
+    chosen = [inputs[place] for place in gap.places]
     phase = f"stages 1 to {cut}" if cut else "reading inputs"
-    for places, rows in passed(backbone, chosen, run, collate=collate, phase=phase, progress=progress):
-        for place, row in zip(places, rows, strict=True):
-            key = keys[lacking[place]]
-            shelf.add(key, row)
-            computed[key] = row
+    for numbers, rows in passed(
+        backbone, chosen, run, collate=collate, needed=gap.is_needed, phase=phase, progress=progress
+    ):
+        for number, row in zip(numbers, rows, strict=True):
+            if gap.is_needed(number):
+                computed[keys[gap.places[number]]] = row
+                shelf.add(keys[gap.places[number]], row)
     shelf.write()
     return [computed[key] if key in computed else shelf.row(where) for key, where in zip(keys, found, strict=True)]
 

@@ -201,6 +201,7 @@ def begin_tuning(
             views=strategy.views,
             execution=replace(execution, precision=precision),
             contents=examples.contents,
+            keeper=keeper,
             progress=progress,
         )
         for cut in strategy.cuts(source)
