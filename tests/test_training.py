@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import subprocess
@@ -146,6 +147,46 @@ def test_the_same_question_gives_the_same_bits_whatever_ran_before(name: str) ->
     hs.adapt(tiny.pictures(), backbone=tiny.image_backbone(), strategy=STRATEGIES["finetune"])
     assert digest(hs.adapt(data, backbone=backbone, strategy=STRATEGIES[name])) == first
     assert digest(hs.adapt(data, backbone=backbone, strategy=STRATEGIES[name], seed=1)) != first
+
+
+@contextlib.contextmanager
+def disturbed(what: str) -> Iterator[None]:
+    """Set something for the whole process, as another program's cell might have."""
+    setting = {
+        "no gradients": torch.no_grad,
+        "inference": torch.inference_mode,
+        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+        "a device": lambda: torch.device("meta"),
+    }
+    with setting.get(what, contextlib.nullcontext)():
+        torch.set_default_dtype(torch.float64 if what == "a type" else torch.float32)
+        torch.set_float32_matmul_precision("medium" if what == "a precision" else "highest")
+        torch.set_num_threads(2 if what == "threads" else 1)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize(
+    "what", ["no gradients", "inference", "autocast", "a device", "a type", "a precision", "threads"]
+)
+def test_what_else_is_set_in_the_process_changes_no_bit(what: str, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    rows, strategies = data_rows(tiny.texts()), [hs.FineTune(cut=4, epochs=1), hs.FromScratch("small", epochs=1)]
+    torch.set_num_threads(1)
+    plans, digests = [], []
+    for number, strategy in enumerate(strategies):
+        made = hs.fit(rows, strategy=strategy, out=tmp_path / f"{number}.headstart")
+        plans.append(hs.read_plan(tmp_path / f"{number}.headstart"))
+        digests.append(digest(made.model))
+    with disturbed(what):
+        again = [digest(hs.fit(rows, plan=plan).model) for plan in plans]
+        loaded = hs.load(tmp_path / "0.headstart").backbone.trunk
+    torch.set_num_threads(before)
+    assert again == digests
+    assert {one.dtype for one in loaded.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", ["gradual unfreezing", "lora", "scratch"])

@@ -15,7 +15,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.choosing import Choice, consider
 from headstart.data import Dataset
-from headstart.devices import processes, steady
+from headstart.devices import processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
@@ -76,6 +76,7 @@ def adapt(
         return adapt_to(begin(train, validation, backbone, seed, keeper, progress), [strategy], plan=plan)
 
 
+@undisturbed()
 def adapt_to(
     ground: Ground, strategies: Sequence[Strategy] | None, *, plan: Plan | None = None, budget: float = BUDGET
 ) -> Model:

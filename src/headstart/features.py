@@ -9,10 +9,12 @@ import numpy as np
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch
+from headstart.devices import undisturbed
 from headstart.progress import Progress, silent
 from headstart.states import BATCH, passed
 
 
+@undisturbed()
 def extract(
     backbone: Backbone,
     inputs: Sequence[Any],

@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart import __version__, artifact
 from headstart.data.inputs import Given, gather
-from headstart.devices import processes
+from headstart.devices import processes, undisturbed
 from headstart.errors import ArtifactError, HeadstartError
 from headstart.features import extract
 from headstart.heads import LinearHead
@@ -195,6 +195,7 @@ class Model:
         return {**inputs, "outputs": torch.from_numpy(self.outputs(examples).astype(np.float32))}
 
 
+@undisturbed()
 def load(path: str | Path) -> Model:
     """Load a saved model once it is found whole, unchanged, and giving the answers it gave when it was saved.
 

@@ -20,6 +20,7 @@ from headstart.backbones.card import MADE_HERE, Card
 from headstart.backbones.catalogue import CATALOGUE, Entry, locate, verified
 from headstart.backbones.plans import shipped_plan
 from headstart.backbones.replay import CutPlan
+from headstart.devices import undisturbed
 from headstart.errors import BackboneError
 from headstart.wording import user_path
 
@@ -29,6 +30,7 @@ HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*")
 FIRST_CONV = "conv_stem.weight"
 
 
+@undisturbed()
 def load_backbone(name: str, *, channels: int = 3) -> Backbone:
     """Load a pretrained model with its preprocessing.
 
