@@ -21,6 +21,7 @@ from headstart.backbones.backbone import Backbone, digest_of_tensors, weights_ha
 from headstart.checkpoints import Checkpoints
 from headstart.errors import OptionError
 from headstart.ground import begin
+from headstart.learning import rates as rates_module
 from headstart.learning.losses import Target
 from headstart.learning.rates import range_test
 from headstart.learning.tuning import Tuning, begin_tuning
@@ -40,6 +41,10 @@ STRATEGIES = {
     "lora": hs.LoRA(rank=2, schedule=SHORT),
     "scratch": hs.FromScratch(schedule=replace(SHORT, dropout=True)),
 }
+
+ROOT = Path(__file__).parents[1]
+SOURCES = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+"""Where a process of its own finds the tests, and the very code they test."""
 
 
 class StopError(Exception):
@@ -297,6 +302,46 @@ def test_early_stopping_restores_the_best_epoch_on_held_out_examples() -> None:
     assert np.allclose(lesson.target.outputs(logits), trained.outputs[trained.epoch], atol=1e-6)
 
 
+def test_the_cut_moves_at_most_once_an_epoch_so_that_it_comes_to_its_place() -> None:
+    backbone = tiny.text_backbone()
+    for epochs in (1, 2):
+        schedule = replace(SHORT, epochs=epochs)
+        ready = tuning(backbone, hs.FineTune(cut=1, moves=3, schedule=schedule))
+        every = np.arange(len(ready.examples))
+        lesson, _ = ready.train(every, every[:0], "t")
+        lowest = lesson.backbone.replay.plan.stages[1][0]
+        after, before = (one.trunk.get_submodule(lowest).state_dict() for one in (lesson.backbone, backbone))
+        assert any(not torch.equal(after[name], before[name]) for name in before)
+
+
+def test_the_record_says_where_the_cut_was_when_learning_stopped() -> None:
+    ground = begin(tiny.texts(), tiny.texts(40).take(range(24, 40)), tiny.text_backbone(), 0, Checkpoints(), silent)
+    schedule = replace(SHORT, epochs=3, rate=0.01)
+    model = adapt_to(ground, [hs.FineTune(cut=1, moves=3, schedule=schedule)])
+    cuts = hs.FineTune(cut=1, moves=3, schedule=schedule).cuts(ground.backbone)
+    assert model.record["cut"] == cuts[model.record["epoch"] - 1 if not model.record["diverged"] else -1]
+
+
+def test_a_target_that_never_varies_pushes_nothing_and_is_no_fault() -> None:
+    data = hs.read([(f"thing number {place}", 3.5) for place in range(16)], task="regression")
+    for strategy in (hs.FineTune(cut=1, learn="norms", schedule=SHORT), hs.FineTune(cut=1, schedule=SHORT)):
+        model = hs.adapt(data, backbone=tiny.text_backbone(), strategy=strategy)
+        assert np.allclose(model.outputs(data.inputs), 3.5, atol=1e-3)
+
+
+def test_a_batch_of_a_single_picture_is_learned_by_a_network_that_estimates_statistics() -> None:
+    scratch = hs.FromScratch(augment="none", schedule=replace(SHORT, batch_size=5, statistics=True))
+    model = hs.adapt(tiny.pictures(16), backbone=tiny.image_backbone(), strategy=scratch)
+    assert np.isfinite(model.outputs(tiny.pictures(16).inputs)).all()
+
+
+def test_a_network_that_was_wrecked_and_learned_anew_does_not_fool_the_range_test() -> None:
+    rates = [10.0**-place for place in range(6, 1, -1)]
+    assert rates_module._harmful(rates, [0.4, 0.39, 0.7, 0.05, 0.04], 0.69) == rates[2]
+    assert rates_module._harmful(rates, [0.5, 0.3, 0.2, 0.21, 0.5], 0.69) == rates[4]
+    assert rates_module._harmful(rates, [0.9, 0.95, 0.8, 0.7, 0.6], 0.69) == rates_module.RANGE[1]
+
+
 def test_the_rates_rise_and_fall_as_written() -> None:
     schedule = hs.Schedule(warmup=0.1)
     assert schedule.share(0, 100) == pytest.approx(0.1)
@@ -440,7 +485,7 @@ def test_lora_is_merged_and_needs_no_peft_to_predict(tmp_path: Path) -> None:
         f"outputs = hs.load({str(path)!r}).outputs(tiny.texts().inputs); "
         f"assert np.allclose(outputs, np.load({str(tmp_path / 'outputs.npy')!r}), atol=1e-5)"
     )
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": SOURCES}
     subprocess.run([sys.executable, "-c", program], check=True, env=env)
 
 
@@ -536,6 +581,9 @@ schedule = hs.Schedule(epochs=3, rate=2e-4, head_rate=1e-3, batch_size=5)
 strategy = hs.FineTune(cut=1, moves=2, schedule=schedule)
 model = hs.adapt(tiny.texts(), backbone=tiny.text_backbone(), strategy=strategy)
 model.save(sys.argv[1] + ".headstart")
+scratch = hs.FromScratch(augment="none", schedule=hs.Schedule(epochs=1, batch_size=5, statistics=True))
+drawn = hs.adapt(tiny.pictures(), backbone=tiny.image_backbone(), strategy=scratch)
+np.save(f"{sys.argv[1]}-drawn-{processes().rank}-of-{processes().world}.npy", drawn.outputs(tiny.pictures().inputs))
 np.save(f"{sys.argv[1]}-{processes().rank}-of-{processes().world}.npy", model.outputs(tiny.texts().inputs))
 """
 
@@ -543,10 +591,12 @@ np.save(f"{sys.argv[1]}-{processes().rank}-of-{processes().world}.npy", model.ou
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROCESS)
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": SOURCES}
     two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     for words in ([sys.executable], two):
         subprocess.run([*words, str(program), str(tmp_path / "m")], check=True, capture_output=True, env=env)
     one, first, second = (np.load(tmp_path / f"m-{name}.npy") for name in ("0-of-1", "0-of-2", "1-of-2"))
     assert np.array_equal(first, second)
     assert np.allclose(one, first, atol=1e-5)
+    drawn = [np.load(tmp_path / f"m-drawn-{rank}-of-2.npy") for rank in (0, 1)]
+    assert np.array_equal(*drawn)

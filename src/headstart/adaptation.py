@@ -142,7 +142,7 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     backbone, head = tuning.finished(lesson, ground.examples.name)
     record = _record(ground, plan, choice) | {
         "strategy": tuning.strategy.name,
-        "cut": tuning.cut,
+        "cut": lesson.at(lesson.epochs - 1).cut,
         "epoch": trained.epoch,
         "schedule": asdict(tuning.schedule),
         "curve": trained.curve,

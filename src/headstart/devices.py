@@ -75,6 +75,10 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
 class Processes:
     """The processes that were started together, as `accelerate launch` or `torchrun` start them.
 
+    Together they give what one gives, within 1e-5 of an output on a CPU, but for what each draws for its part of a
+    batch: dropout, crops, mixing, and BatchNorm's statistics where they are estimated anew.
+    The bits are the same in all of them.
+
     Attributes:
         rank: the number of this one, from 0.
         world: how many there are.

@@ -164,6 +164,7 @@ class Run:
     best: int = 0
     ended: bool = False
     diverged: str = ""
+    pushed: float = 0.0
 
     def __post_init__(self) -> None:
         lesson = self.lesson
@@ -224,6 +225,8 @@ class Run:
             self._undo(f"the loss or its gradient was no number at step {self.step + 1}")
             return loss
         self.optimizer.step()
+        self._agree_on_statistics()
+        self.pushed = max(self.pushed, float(norm))
         self.step += 1
         self.loss += loss * len(places) / len(lesson.fitted)
         return loss
@@ -236,7 +239,7 @@ class Run:
         states = lesson.at(self.epoch)
         batch, state = states.batch(places, (lesson.seed, self.step, self.processes.rank))
         labels = lesson.labels[list(places)].to(lesson.device)
-        with self._mode(), autocast(lesson.device, lesson.precision):
+        with self._mode(len(places)), autocast(lesson.device, lesson.precision):
             batch, state, other, share = mixed(batch, state, lesson.schedule.mixup, (lesson.seed, self.step))
             features = lesson.backbone.above(batch, state, states.cut)
         logits = lesson.head(features.float())
@@ -248,8 +251,11 @@ class Run:
         return loss.detach()
 
     @contextmanager
-    def _mode(self) -> Iterator[None]:
-        """Switch on what the schedule asks for: dropout drawn from the seed and the step, BatchNorm's statistics."""
+    def _mode(self, n: int) -> Iterator[None]:
+        """Switch on what the schedule asks for: dropout drawn from the seed and the step, BatchNorm's statistics.
+
+        A single example has no spread that statistics could be estimated from: they stay as they are.
+        """
         lesson, schedule = self.lesson, self.lesson.schedule
         trunk = lesson.backbone.trunk
         if not (schedule.dropout or schedule.statistics):
@@ -261,11 +267,19 @@ class Run:
             trunk.train(schedule.dropout)
             for module in trunk.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.train(schedule.statistics)
+                    module.train(schedule.statistics and n > 1)
             try:
                 yield
             finally:
                 trunk.eval()
+
+    def _agree_on_statistics(self) -> None:
+        """Give BatchNorm the same statistics in all processes: the mean of what each of them has seen."""
+        if self.processes.world > 1 and self.lesson.schedule.statistics:
+            own = [one for one in self.moving.values() if not isinstance(one, nn.Parameter) and one.is_floating_point()]
+            self.processes.add_up(own)
+            for one in own:
+                one /= self.processes.world
 
     def close_epoch(self) -> None:
         """Note the epoch's loss, answer the held examples, keep the best weights, and stop where that is due."""
@@ -313,7 +327,9 @@ class Run:
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
         tensors |= {f"outputs.{epoch}": torch.from_numpy(rows) for epoch, rows in enumerate(self.outputs)}
-        fields = {name: getattr(self, name) for name in ("step", "loss", "curve", "best", "ended", "diverged")}
+        fields = {
+            name: getattr(self, name) for name in ("step", "loss", "curve", "best", "ended", "diverged", "pushed")
+        }
         return tensors, fields
 
     def restored(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> bool:
@@ -371,7 +387,9 @@ class Run:
         return {name: tensor.detach().clone() for name, tensor in self.moving.items()}
 
     def _assert_moved(self) -> None:
-        """Every stage that was asked to learn has changed."""
+        """Every stage that was asked to learn has changed, unless the loss never pushed anything anywhere."""
+        if not self.pushed:
+            return
         names = {id(parameter): name for name, parameter in self.learned.items()}
         for stage, parameters in enumerate(self.stages):
             own = [names[id(parameter)] for parameter in parameters]
