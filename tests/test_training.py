@@ -251,6 +251,10 @@ def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
     tensors, fields = keeper.load("a") or ({}, {})
     assert fields == {"step": 3}
     assert torch.equal(tensors["x"], torch.arange(5.0))
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors", {"fields": "{}"})
+    assert keeper.load("b") is None
     file = tmp_path / "a.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1

@@ -59,10 +59,11 @@ class Checkpoints:
         try:
             with safe_open(file, framework="pt") as opened:
                 fields = json.loads(opened.metadata()["fields"])
+                stated = fields.pop("digest")
                 tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  it is no mapping
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             return None
-        return (tensors, fields) if fields.pop("digest") == digest_of_tensors(tensors) else None
+        return (tensors, fields) if stated == digest_of_tensors(tensors) else None
 
     def is_due(self) -> bool:
         """Tell whether a checkpoint should be written now."""

@@ -109,6 +109,12 @@ class Processes:
         for tensor, summed in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(summed.view_as(tensor))
 
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over all processes, in place."""
+        self.add_up(tensors)
+        for tensor in tensors:
+            tensor.div_(self.world)
+
 
 def processes() -> Processes:
     """Return this process's place among those started together; alone, the first of one."""

@@ -165,3 +165,18 @@ def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
         digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def learnable_by_stage(backbone: Backbone) -> list[list[nn.Parameter]]:
+    """Return the parameters that require a gradient, by stage; those of no stage count with the first."""
+    modules = dict(backbone.trunk.named_modules())
+    taken: set[int] = set()
+    stages: list[list[nn.Parameter]] = []
+    for names in backbone.replay.plan.stages:
+        own = []
+        for name in names:
+            own += [p for p in modules[name].parameters() if p.requires_grad and id(p) not in taken]
+            taken |= {id(parameter) for parameter in own}
+        stages.append(own)
+    stages[0] += [p for p in backbone.trunk.parameters() if p.requires_grad and id(p) not in taken]
+    return stages

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.backbones.backbone import Backbone, digest_of_tensors
+from headstart.backbones.backbone import Backbone, digest_of_tensors, learnable_by_stage
 from headstart.checkpoints import Checkpoints
 from headstart.devices import Processes, autocast, processes
 from headstart.heads import Head
@@ -171,7 +171,7 @@ class Run:
         trunk = lesson.backbone.trunk
         lesson.head.to(lesson.device)
         self.processes: Processes = processes()
-        self.stages = _learnable_by_stage(lesson.backbone)
+        self.stages = learnable_by_stage(lesson.backbone)
         self.learned = {name: tensor for name, tensor in trunk.named_parameters() if tensor.requires_grad}
         self.moving: dict[str, Tensor] = {**self.learned}
         self.moving |= {f"head.{name}": one for name, one in lesson.head.named_parameters()}
@@ -277,9 +277,7 @@ class Run:
         """Give BatchNorm the same statistics in all processes: the mean of what each of them has seen."""
         if self.processes.world > 1 and self.lesson.schedule.statistics:
             own = [one for one in self.moving.values() if not isinstance(one, nn.Parameter) and one.is_floating_point()]
-            self.processes.add_up(own)
-            for one in own:
-                one /= self.processes.world
+            self.processes.average(own)
 
     def close_epoch(self) -> None:
         """Note the epoch's loss, answer the held examples, keep the best weights, and stop where that is due."""
@@ -414,21 +412,6 @@ def answers(
                 features = backbone.above(batch, state, states.cut)
             rows.update(zip(chunk, head(features.float()).cpu().numpy(), strict=True))
     return np.stack([rows[place] for place in places.tolist()])
-
-
-def _learnable_by_stage(backbone: Backbone) -> list[list[nn.Parameter]]:
-    """Return the parameters that require a gradient, by stage; those of no stage count with the first."""
-    modules = dict(backbone.trunk.named_modules())
-    taken: set[int] = set()
-    stages: list[list[nn.Parameter]] = []
-    for names in backbone.replay.plan.stages:
-        own = []
-        for name in names:
-            own += [p for p in modules[name].parameters() if p.requires_grad and id(p) not in taken]
-            taken |= {id(parameter) for parameter in own}
-        stages.append(own)
-    stages[0] += [p for p in backbone.trunk.parameters() if p.requires_grad and id(p) not in taken]
-    return stages
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
