@@ -524,6 +524,24 @@ def test_a_model_made_here_is_the_source_of_the_next_and_its_lineage_shows(tmp_p
     assert hs.load(saved).backbone.card == second.backbone.card
 
 
+def test_what_a_source_was_taught_is_not_taken_for_new_by_what_is_made_from_it(tmp_path: Path) -> None:
+    rows = data_rows(tiny.texts(40))
+    first = hs.adapt(hs.read(rows), backbone=tiny.text_backbone(), strategy=hs.FineTune(cut=1, schedule=SHORT))
+    path = str(first.save(tmp_path / "first.headstart"))
+    for strategy in (hs.Probe(), hs.FineTune(cut=1, schedule=SHORT)):
+        found = hs.fit(rows, backbone=path, strategy=strategy)
+        told = [warning.text for warning in found.warnings if warning.code == "seen_in_training"]
+        assert len(told) == 1
+        assert told[0].startswith(f"{found.n['test']} of {found.n['test']} examples were used to train this model, or")
+    second = hs.load(found.model.save(tmp_path / "second.headstart"))
+    with pytest.raises(hs.DataError, match="would prove nothing"):
+        hs.evaluate(second, hs.read(rows))
+    scratch = hs.fit(rows, backbone=path, strategy=hs.FromScratch(schedule=SHORT))
+    probed = hs.adapt(hs.read(rows[:20]), backbone=tiny.text_backbone()).save(tmp_path / "probed.headstart")
+    frozen = hs.fit(rows, backbone=str(probed), strategy=hs.Probe())
+    assert not [one for result in (scratch, frozen) for one in result.warnings if one.code == "seen_in_training"]
+
+
 @pytest.mark.parametrize("n", [2, 3])
 def test_hardly_any_examples_give_a_sound_result(n: int) -> None:
     data = hs.read([(f"{word} thing", word) for word in ("lovely", "dreadful", "odd")[:n]])

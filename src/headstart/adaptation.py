@@ -140,6 +140,7 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     lesson, trained = tuning.train(every, every[:0], "final", stop_after=choice.epoch, progress=ground.progress)
     learnable = lesson.learnable
     backbone, head = tuning.finished(lesson, ground.examples.name)
+    backbone = replace(backbone, seen=np.union1d(backbone.seen, fingerprints(ground.examples.contents)))
     record = _record(ground, plan, choice) | {
         "strategy": tuning.strategy.name,
         "cut": lesson.at(lesson.epochs - 1).cut,

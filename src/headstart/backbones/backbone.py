@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -58,6 +59,7 @@ class Backbone:
         trunk: the network: a batch to features (n, d).
         prepare: inputs to a batch.
         known_plan: the cuts, where they are known beforehand; otherwise they are planned when first needed.
+        seen: (n,) fingerprints of the examples it was taught here, so that they are never taken for new ones.
 
     Example:
         >>> import headstart as hs
@@ -73,6 +75,7 @@ class Backbone:
     trunk: nn.Module
     prepare: Preparer
     known_plan: CutPlan | None = None
+    seen: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
