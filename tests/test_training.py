@@ -333,6 +333,12 @@ def test_a_target_that_never_varies_pushes_nothing_and_is_no_fault() -> None:
         assert np.allclose(model.outputs(data.inputs), 3.5, atol=1e-3)
 
 
+def test_pictures_that_leave_a_stage_without_a_gradient_are_no_fault() -> None:
+    rows = [(np.zeros((40, 40 + place, 3), np.uint8), "yn"[place % 2]) for place in range(24)]
+    model = hs.adapt(hs.read(rows), strategy=hs.FineTune(epochs=1))
+    assert np.isfinite(model.outputs([rows[0][0]])).all()
+
+
 def test_a_batch_of_a_single_picture_is_learned_by_a_network_that_estimates_statistics() -> None:
     scratch = hs.FromScratch(augment="none", schedule=replace(SHORT, batch_size=5, statistics=True))
     model = hs.adapt(tiny.pictures(16), backbone=tiny.image_backbone(), strategy=scratch)

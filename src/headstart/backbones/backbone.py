@@ -18,6 +18,8 @@ from headstart.backbones.card import Card
 from headstart.backbones.replay import Batch, CutPlan, Replay, State
 from headstart.errors import BackboneError, OptionError
 
+NO_PUSH = 1e-8
+
 
 class Preparer(Protocol):
     """How a modality's inputs become a batch; with how a state of its networks is averaged, the whole difference."""
@@ -183,3 +185,8 @@ def learnable_by_stage(backbone: Backbone) -> list[list[nn.Parameter]]:
         stages.append(own)
     stages[0] += [p for p in backbone.trunk.parameters() if p.requires_grad and id(p) not in taken]
     return stages
+
+
+def are_pushed(parameters: Sequence[nn.Parameter]) -> bool:
+    """Tell whether a gradient has come to any of some parameters that AdamW makes a step of, beside its ε of 1e-8."""
+    return any(one.grad is not None and bool((one.grad.abs() > NO_PUSH).any()) for one in parameters)

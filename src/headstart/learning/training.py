@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.backbones.backbone import Backbone, digest_of_tensors, learnable_by_stage
-from headstart.checkpoints import Checkpoints
+from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
+from headstart.checkpoints import Checkpoints, under
 from headstart.devices import Processes, autocast, processes
 from headstart.heads import Head
 from headstart.learning.draws import batches_of, mixed, seed_of
@@ -164,7 +164,7 @@ class Run:
     best: int = 0
     ended: bool = False
     diverged: str = ""
-    pushed: float = 0.0
+    pushed: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         lesson = self.lesson
@@ -226,7 +226,7 @@ class Run:
             return loss
         self.optimizer.step()
         self._agree_on_statistics()
-        self.pushed = max(self.pushed, float(norm))
+        self.pushed += [n for n, own in enumerate(self.stages) if n not in self.pushed and are_pushed(own)]
         self.step += 1
         self.loss += loss * len(places) / len(lesson.fitted)
         return loss
@@ -335,15 +335,15 @@ class Run:
         if saved is None:
             return False
         tensors, fields = saved
-        self._put(_under("now.", tensors))
-        self.kept = _under("best.", tensors)
+        self._put(under("now.", tensors))
+        self.kept = under("best.", tensors)
         for place, parameter in enumerate(self._parameters()):
-            state = _under(f"optimizer.{place}.", tensors)
+            state = under(f"optimizer.{place}.", tensors)
             if state:
                 self.optimizer.state[parameter] = {
                     name: value if name == "step" else value.to(parameter.device) for name, value in state.items()
                 }
-        outputs = _under("outputs.", tensors)
+        outputs = under("outputs.", tensors)
         self.outputs = [outputs[str(epoch)].numpy() for epoch in range(len(outputs))]
         for name, value in fields.items():
             setattr(self, name, value)
@@ -385,15 +385,13 @@ class Run:
         return {name: tensor.detach().clone() for name, tensor in self.moving.items()}
 
     def _assert_moved(self) -> None:
-        """Every stage that was asked to learn has changed, unless the loss never pushed anything anywhere."""
-        if not self.pushed:
-            return
+        """Every stage that was asked to learn has changed, but for those that no gradient ever came to."""
         names = {id(parameter): name for name, parameter in self.learned.items()}
         for stage, parameters in enumerate(self.stages):
             own = [names[id(parameter)] for parameter in parameters]
             has_moved = any(not torch.equal(self.moving[name], self.start[name]) for name in own)
             reached = stage >= self.lesson.at(self.epoch).cut
-            if own and reached and not has_moved:
+            if stage in self.pushed and reached and not has_moved:
                 raise AssertionError(f"stage {stage + 1} was asked to learn and has not moved")
 
 
@@ -412,7 +410,3 @@ def answers(
                 features = backbone.above(batch, state, states.cut)
             rows.update(zip(chunk, head(features.float()).cpu().numpy(), strict=True))
     return np.stack([rows[place] for place in places.tolist()])
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
