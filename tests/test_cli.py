@@ -365,3 +365,21 @@ def test_a_demo_leaves_other_things_alone(headstart: Run, tmp_path: Path) -> Non
     (tmp_path / "mine" / "scipy.csv").write_text("mine")
     assert headstart("demo", "--out", tmp_path / "mine").code == 2
     assert (tmp_path / "mine" / "scipy.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("behind", "chosen", "words"),
+    [
+        ((0.03, 0.0), 1, "the simpler probe was worse by 0.0300, more than chance alone may bring (± 0.0200)"),
+        ((0.01, 0.0), 0, "fine-tuning (cut 13) was better by 0.0100, no more than chance alone may bring (± 0.0200)"),
+        ((0.0, 0.01), 0, "probe is taken: it is the simplest, and none was better"),
+    ],
+)
+def test_the_screen_says_why_a_strategy_was_chosen(behind: tuple[float, float], chosen: int, words: str) -> None:
+    from headstart.screen import _why
+
+    arms = [
+        {"strategy": name, "cut": cut, "behind": own, "standard_error": 0.02, "chosen": place == chosen}
+        for place, (name, cut, own) in enumerate(zip(("probe", "finetune"), ("top", 13), behind, strict=True))
+    ]
+    assert words in str(_why(arms))

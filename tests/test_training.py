@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import subprocess
@@ -20,6 +21,7 @@ from headstart.backbones.backbone import Backbone, digest_of_tensors, weights_ha
 from headstart.checkpoints import Checkpoints
 from headstart.errors import OptionError
 from headstart.ground import begin
+from headstart.learning import rates as rates_module
 from headstart.learning.losses import Target
 from headstart.learning.rates import range_test
 from headstart.learning.tuning import Tuning, begin_tuning
@@ -39,6 +41,10 @@ STRATEGIES = {
     "lora": hs.LoRA(rank=2, schedule=SHORT),
     "scratch": hs.FromScratch(schedule=replace(SHORT, dropout=True)),
 }
+
+ROOT = Path(__file__).parents[1]
+SOURCES = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+"""Where a process of its own finds the tests, and the very code they test."""
 
 
 class StopError(Exception):
@@ -155,6 +161,46 @@ def test_the_same_question_gives_the_same_bits_whatever_ran_before(name: str) ->
     assert digest(hs.adapt(data, backbone=backbone, strategy=STRATEGIES[name], seed=1)) != first
 
 
+@contextlib.contextmanager
+def disturbed(what: str) -> Iterator[None]:
+    """Set something for the whole process, as another program's cell might have."""
+    setting = {
+        "no gradients": torch.no_grad,
+        "inference": torch.inference_mode,
+        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+        "a device": lambda: torch.device("meta"),
+    }
+    with setting.get(what, contextlib.nullcontext)():
+        torch.set_default_dtype(torch.float64 if what == "a type" else torch.float32)
+        torch.set_float32_matmul_precision("medium" if what == "a precision" else "highest")
+        torch.set_num_threads(2 if what == "threads" else 1)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize(
+    "what", ["no gradients", "inference", "autocast", "a device", "a type", "a precision", "threads"]
+)
+def test_what_else_is_set_in_the_process_changes_no_bit(what: str, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    rows, strategies = data_rows(tiny.texts()), [hs.FineTune(cut=4, epochs=1), hs.FromScratch("small", epochs=1)]
+    torch.set_num_threads(1)
+    plans, digests = [], []
+    for number, strategy in enumerate(strategies):
+        made = hs.fit(rows, strategy=strategy, out=tmp_path / f"{number}.headstart")
+        plans.append(hs.read_plan(tmp_path / f"{number}.headstart"))
+        digests.append(digest(made.model))
+    with disturbed(what):
+        again = [digest(hs.fit(rows, plan=plan).model) for plan in plans]
+        loaded = hs.load(tmp_path / "0.headstart").backbone.trunk
+    torch.set_num_threads(before)
+    assert again == digests
+    assert {one.dtype for one in loaded.parameters()} == {torch.float32}
+
+
 @pytest.mark.parametrize("name", ["gradual unfreezing", "lora", "scratch"])
 def test_an_interrupted_run_goes_on_to_the_same_bits_from_any_step(name: str, tmp_path: Path) -> None:
     backbone, data = tiny.text_backbone(), tiny.texts()
@@ -212,6 +258,10 @@ def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
     tensors, fields = keeper.load("a") or ({}, {})
     assert fields == {"step": 3}
     assert torch.equal(tensors["x"], torch.arange(5.0))
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors", {"fields": "{}"})
+    assert keeper.load("b") is None
     file = tmp_path / "a.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -261,6 +311,52 @@ def test_early_stopping_restores_the_best_epoch_on_held_out_examples() -> None:
 
     logits = answers(lesson.backbone, lesson.head, lesson.states[-1], lesson.held)
     assert np.allclose(lesson.target.outputs(logits), trained.outputs[trained.epoch], atol=1e-6)
+
+
+def test_the_cut_moves_at_most_once_an_epoch_so_that_it_comes_to_its_place() -> None:
+    backbone = tiny.text_backbone()
+    for epochs in (1, 2):
+        schedule = replace(SHORT, epochs=epochs)
+        ready = tuning(backbone, hs.FineTune(cut=1, moves=3, schedule=schedule))
+        every = np.arange(len(ready.examples))
+        lesson, _ = ready.train(every, every[:0], "t")
+        lowest = lesson.backbone.replay.plan.stages[1][0]
+        after, before = (one.trunk.get_submodule(lowest).state_dict() for one in (lesson.backbone, backbone))
+        assert any(not torch.equal(after[name], before[name]) for name in before)
+
+
+def test_the_record_says_where_the_cut_was_when_learning_stopped() -> None:
+    ground = begin(tiny.texts(), tiny.texts(40).take(range(24, 40)), tiny.text_backbone(), 0, Checkpoints(), silent)
+    schedule = replace(SHORT, epochs=3, rate=0.01)
+    model = adapt_to(ground, [hs.FineTune(cut=1, moves=3, schedule=schedule)])
+    cuts = hs.FineTune(cut=1, moves=3, schedule=schedule).cuts(ground.backbone)
+    assert model.record["cut"] == cuts[model.record["epoch"] - 1 if not model.record["diverged"] else -1]
+
+
+def test_a_target_that_never_varies_pushes_nothing_and_is_no_fault() -> None:
+    data = hs.read([(f"thing number {place}", 3.5) for place in range(16)], task="regression")
+    for strategy in (hs.FineTune(cut=1, learn="norms", schedule=SHORT), hs.FineTune(cut=1, schedule=SHORT)):
+        model = hs.adapt(data, backbone=tiny.text_backbone(), strategy=strategy)
+        assert np.allclose(model.outputs(data.inputs), 3.5, atol=1e-3)
+
+
+def test_pictures_that_leave_a_stage_without_a_gradient_are_no_fault() -> None:
+    rows = [(np.zeros((40, 40 + place, 3), np.uint8), "yn"[place % 2]) for place in range(24)]
+    model = hs.adapt(hs.read(rows), strategy=hs.FineTune(epochs=1))
+    assert np.isfinite(model.outputs([rows[0][0]])).all()
+
+
+def test_a_batch_of_a_single_picture_is_learned_by_a_network_that_estimates_statistics() -> None:
+    scratch = hs.FromScratch(augment="none", schedule=replace(SHORT, batch_size=5, statistics=True))
+    model = hs.adapt(tiny.pictures(16), backbone=tiny.image_backbone(), strategy=scratch)
+    assert np.isfinite(model.outputs(tiny.pictures(16).inputs)).all()
+
+
+def test_a_network_that_was_wrecked_and_learned_anew_does_not_fool_the_range_test() -> None:
+    rates = [10.0**-place for place in range(6, 1, -1)]
+    assert rates_module._harmful(rates, [0.4, 0.39, 0.7, 0.05, 0.04], 0.69) == rates[2]
+    assert rates_module._harmful(rates, [0.5, 0.3, 0.2, 0.21, 0.5], 0.69) == rates[4]
+    assert rates_module._harmful(rates, [0.9, 0.95, 0.8, 0.7, 0.6], 0.69) == rates_module.RANGE[1]
 
 
 def test_the_rates_rise_and_fall_as_written() -> None:
@@ -404,7 +500,7 @@ def test_lora_is_merged_and_needs_no_peft_to_predict(tmp_path: Path) -> None:
         f"outputs = hs.load({str(path)!r}).outputs(tiny.texts().inputs); "
         f"assert np.allclose(outputs, np.load({str(tmp_path / 'outputs.npy')!r}), atol=1e-5)"
     )
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": SOURCES}
     subprocess.run([sys.executable, "-c", program], check=True, env=env)
 
 
@@ -437,6 +533,24 @@ def test_a_model_made_here_is_the_source_of_the_next_and_its_lineage_shows(tmp_p
     assert listed["second.headstart"].lineage == ("first.headstart", "tiny-bert")
     assert "then 30 examples" in listed["second.headstart"].trained_on
     assert hs.load(saved).backbone.card == second.backbone.card
+
+
+def test_what_a_source_was_taught_is_not_taken_for_new_by_what_is_made_from_it(tmp_path: Path) -> None:
+    rows = data_rows(tiny.texts(40))
+    first = hs.adapt(hs.read(rows), backbone=tiny.text_backbone(), strategy=hs.FineTune(cut=1, schedule=SHORT))
+    path = str(first.save(tmp_path / "first.headstart"))
+    for strategy in (hs.Probe(), hs.FineTune(cut=1, schedule=SHORT)):
+        found = hs.fit(rows, backbone=path, strategy=strategy)
+        told = [warning.text for warning in found.warnings if warning.code == "seen_in_training"]
+        assert len(told) == 1
+        assert told[0].startswith(f"{found.n['test']} of {found.n['test']} examples were used to train this model, or")
+    second = hs.load(found.model.save(tmp_path / "second.headstart"))
+    with pytest.raises(hs.DataError, match="would prove nothing"):
+        hs.evaluate(second, hs.read(rows))
+    scratch = hs.fit(rows, backbone=path, strategy=hs.FromScratch(schedule=SHORT))
+    probed = hs.adapt(hs.read(rows[:20]), backbone=tiny.text_backbone()).save(tmp_path / "probed.headstart")
+    frozen = hs.fit(rows, backbone=str(probed), strategy=hs.Probe())
+    assert not [one for result in (scratch, frozen) for one in result.warnings if one.code == "seen_in_training"]
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -500,6 +614,9 @@ schedule = hs.Schedule(epochs=3, rate=2e-4, head_rate=1e-3, batch_size=5)
 strategy = hs.FineTune(cut=1, moves=2, schedule=schedule)
 model = hs.adapt(tiny.texts(), backbone=tiny.text_backbone(), strategy=strategy)
 model.save(sys.argv[1] + ".headstart")
+scratch = hs.FromScratch(augment="none", schedule=hs.Schedule(epochs=1, batch_size=5, statistics=True))
+drawn = hs.adapt(tiny.pictures(), backbone=tiny.image_backbone(), strategy=scratch)
+np.save(f"{sys.argv[1]}-drawn-{processes().rank}-of-{processes().world}.npy", drawn.outputs(tiny.pictures().inputs))
 np.save(f"{sys.argv[1]}-{processes().rank}-of-{processes().world}.npy", model.outputs(tiny.texts().inputs))
 """
 
@@ -507,10 +624,12 @@ np.save(f"{sys.argv[1]}-{processes().rank}-of-{processes().world}.npy", model.ou
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROCESS)
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": SOURCES}
     two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     for words in ([sys.executable], two):
         subprocess.run([*words, str(program), str(tmp_path / "m")], check=True, capture_output=True, env=env)
     one, first, second = (np.load(tmp_path / f"m-{name}.npy") for name in ("0-of-1", "0-of-2", "1-of-2"))
     assert np.array_equal(first, second)
     assert np.allclose(one, first, atol=1e-5)
+    drawn = [np.load(tmp_path / f"m-drawn-{rank}-of-2.npy") for rank in (0, 1)]
+    assert np.array_equal(*drawn)

@@ -15,7 +15,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.choosing import Choice, consider
 from headstart.data import Dataset
-from headstart.devices import choose_device, choose_precision, processes, steady
+from headstart.devices import choose_device, choose_precision, processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.execution import EXACT
 from headstart.ground import Ground, begin
@@ -80,6 +80,7 @@ def adapt(
         return adapt_to(begin(train, validation, backbone, seed, keeper, progress), [strategy], plan=plan)
 
 
+@undisturbed()
 def adapt_to(
     ground: Ground, strategies: Sequence[Strategy] | None, *, plan: Plan | None = None, budget: float = BUDGET
 ) -> Model:
@@ -155,9 +156,10 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     lesson, trained = tuning.train(every, every[:0], "final", stop_after=choice.epoch, progress=ground.progress)
     learnable = lesson.learnable
     backbone, head = tuning.finished(lesson, ground.examples.name)
+    backbone = replace(backbone, seen=np.union1d(backbone.seen, fingerprints(ground.examples.contents)))
     record = _record(ground, plan, choice) | {
         "strategy": tuning.strategy.name,
-        "cut": tuning.cut,
+        "cut": lesson.at(lesson.epochs - 1).cut,
         "epoch": trained.epoch,
         "schedule": asdict(tuning.schedule),
         "curve": trained.curve,

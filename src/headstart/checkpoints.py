@@ -59,10 +59,11 @@ class Checkpoints:
         try:
             with safe_open(file, framework="pt") as opened:
                 fields = json.loads(opened.metadata()["fields"])
+                stated = fields.pop("digest")
                 tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  it is no mapping
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             return None
-        return (tensors, fields) if fields.pop("digest") == digest_of_tensors(tensors) else None
+        return (tensors, fields) if stated == digest_of_tensors(tensors) else None
 
     def is_due(self) -> bool:
         """Tell whether a checkpoint should be written now."""
@@ -178,6 +179,11 @@ def checkpoints_beside(path: Path | None, *, interval: float = INTERVAL) -> Iter
 def digest_of(*parts: object) -> str:
     """Return the SHA-256 of what a question is made of."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _synced(file: Path) -> None:

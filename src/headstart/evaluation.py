@@ -153,12 +153,14 @@ def _rivals(model: Model, test: Dataset, train: Dataset | None, validation: Data
 
 
 def _kept(model: Model, data: Dataset, keep_seen: bool) -> tuple[Dataset, tuple[Finding, ...]]:
-    seen = np.isin(fingerprints(data.contents), model.seen)
+    seen = np.isin(fingerprints(data.contents), np.union1d(model.seen, model.backbone.seen))
     if not seen.any():
         return data, ()
-    text = f"{int(seen.sum()):,} of {len(data):,} examples were used to train this model"
+    text = f"{int(seen.sum()):,} of {len(data):,} examples were used to train this model, or one that it was made from"
     if keep_seen:
-        return data, (Finding("seen_in_training", f"{text}; the given split is measured as it is"),)
+        return data, (
+            Finding("seen_in_training", f"{text}; they are measured all the same: the numbers may be too good"),
+        )
     if seen.all():
         raise DataError(
             f"all {len(data)} examples were used to train this model: measuring on them would prove nothing.",

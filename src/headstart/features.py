@@ -11,6 +11,7 @@ import torch
 
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import Checkpoints
+from headstart.devices import undisturbed
 from headstart.execution import EXACT, Execution, features_reader
 from headstart.passes import contents_of, gap_in, passed, shelf_for
 from headstart.progress import Progress, silent
@@ -23,6 +24,7 @@ LARGE = 2**29
 """Bytes from which features are kept in a file that is mapped into memory."""
 
 
+@undisturbed()
 def extract(
     backbone: Backbone,
     inputs: Sequence[Any],

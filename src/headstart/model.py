@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart import __version__, artifact
 from headstart.data.inputs import Given, gather
-from headstart.devices import processes
+from headstart.devices import processes, undisturbed
 from headstart.errors import ArtifactError, HeadstartError
 from headstart.execution import EXACT, Execution
 from headstart.features import features_of
@@ -208,6 +208,7 @@ class Model:
         import torch
 
         own = {"head.weight": self.head.weight, "head.bias": self.head.bias, "seen": self.seen}
+        own["taught"] = self.backbone.seen
         return {name: torch.from_numpy(array) for name, array in own.items()}
 
     def _golden(self) -> dict[str, Tensor]:
@@ -221,6 +222,7 @@ class Model:
         return {**inputs, "outputs": torch.from_numpy(self.outputs(examples, execution=EXACT).astype(np.float32))}
 
 
+@undisturbed()
 def load(path: str | Path) -> Model:
     """Load a saved model once it is found whole, unchanged, and giving the answers it gave when it was saved.
 

@@ -110,7 +110,8 @@ def show_arms(arms: Sequence[dict[str, Any]]) -> None:
     if not arms:
         return
     headline = arms[0]["headline"]
-    table = _table("strategies on training examples they had not learned from")
+    n = arms[0]["metrics"][headline]["n"]
+    table = _table(f"strategies on {n:,} examples they had not learned from; none of them is a test example")
     table.add_column("")
     for column in (TITLES.get(headline, headline), "error ↓", "behind the best"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -121,9 +122,31 @@ def show_arms(arms: Sequence[dict[str, Any]]) -> None:
         shown = _words(headline, Measure(**arm["metrics"][headline]))
         table.add_row(name + (" ← chosen" if arm["chosen"] else ""), shown, f"{arm['error']:.4f}", behind, style=style)
     OUT.print(table)
-    OUT.print(
-        Text("chosen: the simplest within one standard error of the best; error: Brier's, or squared", style="dim")
-    )
+    words = "error: how far what is answered (a probability, or a number) lies from the truth, squared; 0 is perfect"
+    OUT.print(_why(arms))
+    OUT.print(Text(words, style="dim"))
+
+
+def _why(arms: Sequence[dict[str, Any]]) -> Text:
+    """Say in a sentence why the chosen strategy was chosen."""
+    names = [f"{STRATEGIES[arm['strategy']]}" + ("" if arm["cut"] == "top" else f" (cut {arm['cut']})") for arm in arms]
+    chosen = next(place for place, arm in enumerate(arms) if arm["chosen"])
+    best = min(range(len(arms)), key=lambda place: arms[place]["behind"])
+    own = arms[chosen]
+    if chosen != best:
+        words = (
+            f"{names[best]} was better by {own['behind']:.4f}, no more than chance alone may bring "
+            f"(± {own['standard_error']:.4f}): {names[chosen]} is taken, being simpler"
+        )
+    elif chosen:
+        simpler = min(arms[:chosen], key=lambda arm: float(arm["behind"]))
+        words = (
+            f"{names[chosen]} is taken: the simpler {names[arms.index(simpler)]} was worse by "
+            f"{simpler['behind']:.4f}, more than chance alone may bring (± {simpler['standard_error']:.4f})"
+        )
+    else:
+        words = f"{names[chosen]} is taken: it is the simplest, and none was better"
+    return Text(f"{words}; ± is one standard error")
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 import xxhash
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from torch.utils._pytree import tree_leaves
 from headstart.backbones.card import Card
 from headstart.backbones.replay import Batch, CutPlan, Replay, State
 from headstart.errors import BackboneError, OptionError
+
+NO_PUSH = 1e-8
 
 
 class Preparer(Protocol):
@@ -76,6 +79,7 @@ class Backbone:
         trunk: the network: a batch to features (n, d).
         prepare: inputs to a batch.
         known_plan: the cuts, where they are known beforehand; otherwise they are planned when first needed.
+        seen: (n,) fingerprints of the examples it was taught here, so that they are never taken for new ones.
 
     Example:
         >>> import headstart as hs
@@ -91,6 +95,7 @@ class Backbone:
     trunk: nn.Module
     prepare: Preparer
     known_plan: CutPlan | None = None
+    seen: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
@@ -188,3 +193,23 @@ def digest_of_tensors(tensors: Mapping[str, Tensor], algorithm: Callable[[], Any
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
         digest.update(array.reshape(-1).view(torch.uint8).numpy().data)
     return str(digest.hexdigest())
+
+
+def learnable_by_stage(backbone: Backbone) -> list[list[nn.Parameter]]:
+    """Return the parameters that require a gradient, by stage; those of no stage count with the first."""
+    modules = dict(backbone.trunk.named_modules())
+    taken: set[int] = set()
+    stages: list[list[nn.Parameter]] = []
+    for names in backbone.replay.plan.stages:
+        own = []
+        for name in names:
+            own += [p for p in modules[name].parameters() if p.requires_grad and id(p) not in taken]
+            taken |= {id(parameter) for parameter in own}
+        stages.append(own)
+    stages[0] += [p for p in backbone.trunk.parameters() if p.requires_grad and id(p) not in taken]
+    return stages
+
+
+def are_pushed(parameters: Sequence[nn.Parameter]) -> bool:
+    """Tell whether a gradient has come to any of some parameters that AdamW makes a step of, beside its ε of 1e-8."""
+    return any(one.grad is not None and bool((one.grad.abs() > NO_PUSH).any()) for one in parameters)

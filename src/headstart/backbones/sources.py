@@ -20,6 +20,7 @@ from headstart.backbones.card import MADE_HERE, Card
 from headstart.backbones.catalogue import CATALOGUE, Entry, locate, verified
 from headstart.backbones.plans import shipped_plan
 from headstart.backbones.replay import CutPlan
+from headstart.devices import undisturbed
 from headstart.errors import BackboneError
 from headstart.wording import user_path
 
@@ -29,6 +30,7 @@ HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*")
 FIRST_CONV = "conv_stem.weight"
 
 
+@undisturbed()
 def load_backbone(name: str, *, channels: int = 3) -> Backbone:
     """Load a pretrained model with its preprocessing.
 
@@ -113,13 +115,14 @@ def _from_saved(saved: artifact.Artifact) -> Backbone:
 
 def from_artifact(saved: artifact.Artifact) -> Backbone:
     """Return the backbone inside a saved model: any model made here can be the source of the next."""
-    fields, prefix = saved.manifest["backbone"], "backbone."
-    weights = {key.removeprefix(prefix): tensor for key, tensor in saved.tensors().items() if key.startswith(prefix)}
+    fields, prefix, tensors = saved.manifest["backbone"], "backbone.", saved.tensors()
+    weights = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
     tokenizer = saved.folder / artifact.TOKENIZER
     trunk, prepare = assemble(fields["architecture"], tokenizer if tokenizer.is_dir() else None)
     _fill(trunk, weights, fields["card"]["name"])
     plan = CutPlan.from_json(fields["plan"]) if fields.get("plan") else None
-    return Backbone(Card.from_dict(fields["card"]), fields["architecture"], trunk, prepare, plan)
+    taught = tensors["taught"].numpy()
+    return Backbone(Card.from_dict(fields["card"]), fields["architecture"], trunk, prepare, plan, taught)
 
 
 def _fill(trunk: nn.Module, weights: dict[str, Tensor], name: str) -> None:

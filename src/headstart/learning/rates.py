@@ -34,7 +34,7 @@ def range_test(lesson: Lesson, *, progress: Progress = silent) -> RangeTest:
     """Find a rate: raise it step by step from far too low until the loss goes up (Smith 2017, section 3.3).
 
     Learning begins with a head that fits already, so the steepest fall tells nothing; what is looked for is the
-    rate at which the loss has risen by a quarter of the way to chance, and a fraction of it is taken.
+    rate at which the loss has risen part of the way to chance, and a fraction of it is taken.
     The lesson's network is spent afterwards.
     """
     epochs = math.ceil(RANGE_STEPS / lesson.steps)
@@ -54,10 +54,23 @@ def range_test(lesson: Lesson, *, progress: Progress = silent) -> RangeTest:
             progress("testing rates", run.step, RANGE_STEPS)
         if len(losses) > 1 and losses[-1] > HARM * chance:
             break
+    return RangeTest(_harmful(rates, losses, chance) * RANGE_SHARE, tuple(rates), tuple(losses))
+
+
+def _harmful(rates: list[float], losses: list[float], chance: float) -> float:
+    """Return the rate at which the loss has risen.
+
+    By a quarter of the way to chance above the lowest of all; or before, by half of the way, and a quarter of itself,
+    above the lowest so far: a network that was wrecked may learn anew, and end lower than it began.
+    """
     best = min(range(len(losses)), key=losses.__getitem__, default=0)
-    limit = losses[best] + (chance - losses[best]) / 4 if losses else 0.0
-    over = next((rates[place] for place in range(best, len(rates)) if losses[place] > limit), highest)
-    return RangeTest(over * RANGE_SHARE, tuple(rates), tuple(losses))
+    lowest = math.inf
+    for place, (rate, loss) in enumerate(zip(rates, losses, strict=True)):
+        lowest = min(lowest, loss)
+        quarter = lowest + (chance - lowest) / 4
+        if loss > quarter if place > best else loss > max((lowest + chance) / 2, 1.25 * lowest):
+            return rate
+    return RANGE[1]
 
 
 def seconds_a_step(lesson: Lesson) -> float:

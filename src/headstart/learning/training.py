@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.backbones.backbone import Backbone, digest_of_tensors
-from headstart.checkpoints import Checkpoints
+from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
+from headstart.checkpoints import Checkpoints, under
 from headstart.devices import Processes, autocast, processes
 from headstart.heads import Head
 from headstart.learning.draws import batches_of, mixed, seed_of
@@ -164,13 +164,14 @@ class Run:
     best: int = 0
     ended: bool = False
     diverged: str = ""
+    pushed: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         lesson = self.lesson
         trunk = lesson.backbone.trunk
         lesson.head.to(lesson.device)
         self.processes: Processes = processes()
-        self.stages = _learnable_by_stage(lesson.backbone)
+        self.stages = learnable_by_stage(lesson.backbone)
         self.learned = {name: tensor for name, tensor in trunk.named_parameters() if tensor.requires_grad}
         self.moving: dict[str, Tensor] = {**self.learned}
         self.moving |= {f"head.{name}": one for name, one in lesson.head.named_parameters()}
@@ -224,6 +225,8 @@ class Run:
             self._undo(f"the loss or its gradient was no number at step {self.step + 1}")
             return loss
         self.optimizer.step()
+        self._agree_on_statistics()
+        self.pushed += [n for n, own in enumerate(self.stages) if n not in self.pushed and are_pushed(own)]
         self.step += 1
         self.loss += loss * len(places) / len(lesson.fitted)
         return loss
@@ -236,7 +239,7 @@ class Run:
         states = lesson.at(self.epoch)
         batch, state = states.batch(places, (lesson.seed, self.step, self.processes.rank), self.epoch)
         labels = lesson.labels[list(places)].to(lesson.device)
-        with self._mode(), autocast(lesson.device, lesson.precision):
+        with self._mode(len(places)), autocast(lesson.device, lesson.precision):
             batch, state, other, share = mixed(batch, state, lesson.schedule.mixup, (lesson.seed, self.step))
             features = lesson.backbone.above(batch, state, states.cut)
         logits = lesson.head(features.float())
@@ -248,8 +251,11 @@ class Run:
         return loss.detach()
 
     @contextmanager
-    def _mode(self) -> Iterator[None]:
-        """Switch on what the schedule asks for: dropout drawn from the seed and the step, BatchNorm's statistics."""
+    def _mode(self, n: int) -> Iterator[None]:
+        """Switch on what the schedule asks for: dropout drawn from the seed and the step, BatchNorm's statistics.
+
+        A single example has no spread that statistics could be estimated from: they stay as they are.
+        """
         lesson, schedule = self.lesson, self.lesson.schedule
         trunk = lesson.backbone.trunk
         if not (schedule.dropout or schedule.statistics):
@@ -261,11 +267,17 @@ class Run:
             trunk.train(schedule.dropout)
             for module in trunk.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.train(schedule.statistics)
+                    module.train(schedule.statistics and n > 1)
             try:
                 yield
             finally:
                 trunk.eval()
+
+    def _agree_on_statistics(self) -> None:
+        """Give BatchNorm the same statistics in all processes: the mean of what each of them has seen."""
+        if self.processes.world > 1 and self.lesson.schedule.statistics:
+            own = [one for one in self.moving.values() if not isinstance(one, nn.Parameter) and one.is_floating_point()]
+            self.processes.average(own)
 
     def close_epoch(self) -> None:
         """Note the epoch's loss, answer the held examples, keep the best weights, and stop where that is due."""
@@ -313,7 +325,9 @@ class Run:
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
         tensors |= {f"outputs.{epoch}": torch.from_numpy(rows) for epoch, rows in enumerate(self.outputs)}
-        fields = {name: getattr(self, name) for name in ("step", "loss", "curve", "best", "ended", "diverged")}
+        fields = {
+            name: getattr(self, name) for name in ("step", "loss", "curve", "best", "ended", "diverged", "pushed")
+        }
         return tensors, fields
 
     def restored(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> bool:
@@ -321,15 +335,15 @@ class Run:
         if saved is None:
             return False
         tensors, fields = saved
-        self._put(_under("now.", tensors))
-        self.kept = _under("best.", tensors)
+        self._put(under("now.", tensors))
+        self.kept = under("best.", tensors)
         for place, parameter in enumerate(self._parameters()):
-            state = _under(f"optimizer.{place}.", tensors)
+            state = under(f"optimizer.{place}.", tensors)
             if state:
                 self.optimizer.state[parameter] = {
                     name: value if name == "step" else value.to(parameter.device) for name, value in state.items()
                 }
-        outputs = _under("outputs.", tensors)
+        outputs = under("outputs.", tensors)
         self.outputs = [outputs[str(epoch)].numpy() for epoch in range(len(outputs))]
         for name, value in fields.items():
             setattr(self, name, value)
@@ -371,13 +385,13 @@ class Run:
         return {name: tensor.detach().clone() for name, tensor in self.moving.items()}
 
     def _assert_moved(self) -> None:
-        """Every stage that was asked to learn has changed."""
+        """Every stage that was asked to learn has changed, but for those that no gradient ever came to."""
         names = {id(parameter): name for name, parameter in self.learned.items()}
         for stage, parameters in enumerate(self.stages):
             own = [names[id(parameter)] for parameter in parameters]
             has_moved = any(not torch.equal(self.moving[name], self.start[name]) for name in own)
             reached = stage >= self.lesson.at(self.epoch).cut
-            if own and reached and not has_moved:
+            if stage in self.pushed and reached and not has_moved:
                 raise AssertionError(f"stage {stage + 1} was asked to learn and has not moved")
 
 
@@ -396,22 +410,3 @@ def answers(
                 features = backbone.above(batch, state, states.cut)
             rows.update(zip(chunk, head(features.float()).cpu().numpy(), strict=True))
     return np.stack([rows[place] for place in places.tolist()])
-
-
-def _learnable_by_stage(backbone: Backbone) -> list[list[nn.Parameter]]:
-    """Return the parameters that require a gradient, by stage; those of no stage count with the first."""
-    modules = dict(backbone.trunk.named_modules())
-    taken: set[int] = set()
-    stages: list[list[nn.Parameter]] = []
-    for names in backbone.replay.plan.stages:
-        own = []
-        for name in names:
-            own += [p for p in modules[name].parameters() if p.requires_grad and id(p) not in taken]
-            taken |= {id(parameter) for parameter in own}
-        stages.append(own)
-    stages[0] += [p for p in backbone.trunk.parameters() if p.requires_grad and id(p) not in taken]
-    return stages
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -38,7 +38,7 @@ class FineTune:
         epochs, rate, batch_size: of the schedule; None takes what suits the kind of backbone. The rate of a backbone
             that is not in the catalogue is found by a range test.
         moves: in how many moves the cut goes down from the top to its place, 1 or more: gradual unfreezing (Howard
-            and Ruder 2018, section 3.3) where it is more than one.
+            and Ruder 2018, section 3.3) where it is more than one. There are no more moves than epochs.
         learn: "all", only "biases" (BitFit: Ben Zaken et al. 2022), or only "norms" (the scales and shifts of
             normalisation layers).
         augment: pictures: "crop" and "flip" draw a part of each anew in every epoch, "flip" also mirrors it; what lies
@@ -75,7 +75,7 @@ class FineTune:
     starts_from_probe = True
 
     def cuts(self, backbone: Backbone) -> tuple[int, ...]:
-        """Return the cuts that learning passes on its way down, the last one where it stays.
+        """Return the cuts that learning passes on its way down, at most one an epoch, the last one where it stays.
 
         Raises:
             OptionError: there is no such cut, or nothing above it to learn.
@@ -83,7 +83,7 @@ class FineTune:
         lowest = default_cut(backbone) if self.cut is None else backbone.replay.resolve(self.cut)
         require_something_above(backbone, lowest)
         top = last_useful_cut(backbone)
-        steps = min(self.moves, top - lowest + 1)
+        steps = min(self.moves, top - lowest + 1, self.settled(backbone).epochs)
         return tuple(lowest + round((top - lowest) * (steps - 1 - move) / max(1, steps)) for move in range(steps))
 
     def settled(self, backbone: Backbone) -> Schedule:
