@@ -11,7 +11,8 @@ from sklearn.preprocessing import StandardScaler
 
 import headstart as hs
 from headstart.errors import OptionError
-from headstart.heads import MANY, SHRINKAGE, fit_head, imbalance
+from headstart.heads import MANY, fit_head, imbalance
+from headstart.heads.closed import SHRINKAGE
 from headstart.strategies.probe import Probe, fit_probe
 from headstart.tasks import Task
 

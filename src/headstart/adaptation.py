@@ -190,6 +190,7 @@ def _record(ground: Ground, plan: Plan, choice: Choice) -> dict[str, Any]:
         "plan": plan.as_dict(),
         "notes": [
             *probe.notes,
+            *plan.execution.notes,
             *plan.left_out,
             *([UNCOMPARED] if len(plan.strategies) > 1 and not choice.arms else []),
         ],

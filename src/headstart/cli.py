@@ -107,7 +107,7 @@ def fit(
 ) -> None:
     """Read, check, split, choose, learn, measure and save: the main job.
 
-    Interrupted, the same command goes on where it was.
+    Interrupted, the same command goes on where it was. HEADSTART_PRECISION=fp32 computes nothing in less.
 
     Example: `headstart fit photos/ --out ants.headstart`
     """

@@ -53,6 +53,13 @@ class Execution:
         backend = self.backend if n * self.seconds >= REPAYS and has_openvino() else "eager"
         return replace(self, precision=precision, backend=backend)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of it."""
+        if (self.precision, self.backend) == ("fp32", "eager"):
+            return ()
+        return (f"frozen stages run in {self}; features agree with fp32 (cosine {self.cosine:.4f} on average)",)
+
     def __str__(self) -> str:
         """Say it in words."""
         return self.precision if self.backend == "eager" else f"{self.precision}, OpenVINO"
