@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.wording import read_seconds
 
 from .conftest import BAD, GOOD, Said
 
@@ -383,3 +384,16 @@ def test_the_screen_says_why_a_strategy_was_chosen(behind: tuple[float, float], 
         for place, (name, cut, own) in enumerate(zip(("probe", "finetune"), ("top", 13), behind, strict=True))
     ]
     assert words in str(_why(arms))
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("5min", 300), (" 2 h", 7200)])
+def test_a_budget_is_a_time(text: str, seconds: float) -> None:
+    assert read_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "five", "5d", "nan", ""])
+def test_what_is_no_time_gets_a_sentence(headstart: Callable[..., Said], reviews: Path, text: str) -> None:
+    said = headstart("fit", reviews, "--budget", text)
+    assert said.code == 2
+    assert "the budget is no time" in said.err
+    assert "90s, 5m or 2h" in said.err

@@ -15,7 +15,7 @@ import headstart as hs
 from headstart import execution, features, plan, trials
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
-from headstart.devices import allowed_precisions, memory_kept, precisions
+from headstart.devices import allowed_precisions, autocast, memory_kept, precisions, undisturbed
 from headstart.errors import OptionError
 from headstart.execution import Execution, cosines
 from headstart.features import features_of
@@ -266,3 +266,15 @@ def test_what_is_faster_to_compute_than_to_read_is_not_kept(monkeypatch: pytest.
     storage, words = plan._storage(backbone, hs.FineTune(cut=2), 10, "fp32")
     assert storage == "int8"
     assert words.startswith("states at cut 2 are kept in int8, with an error of ")
+
+
+def test_weights_that_changed_are_cast_anew_inside_another_context() -> None:
+    layer = torch.nn.Linear(4, 4, bias=False)
+    seen = []
+    with undisturbed():
+        for _ in range(2):
+            with autocast(torch.device("cpu"), "bf16"):
+                seen.append(layer(torch.ones(1, 4)).detach().float())
+            with torch.no_grad():
+                layer.weight.add_(1.0)
+    assert not torch.equal(*seen)

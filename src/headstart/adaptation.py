@@ -100,8 +100,11 @@ def adapt_to(
         execution = choose_execution(
             ground.backbone, ground.examples.inputs, ground.examples.contents, progress=ground.progress
         )
-        pilot = _pilot(replace(ground, execution=execution))
-        made = make_plan(ground.backbone, len(ground.examples), strategies, execution, budget=budget, pilot=pilot)
+        ground = replace(ground, execution=execution)
+        pilot, lacking = _pilot(ground), ground.lacking
+        made = make_plan(
+            ground.backbone, len(ground.examples), strategies, execution, lacking=lacking, budget=budget, pilot=pilot
+        )
         plan = Plan.from_dict(processes().agreed(json.loads(json.dumps(made.as_dict()))))
     elif strategies is not None:
         storage = plan.storage[-1] if plan.storage else "whole"

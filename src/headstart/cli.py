@@ -15,7 +15,7 @@ import typer
 
 from headstart import __version__
 from headstart.errors import DataError, HeadstartError, OptionError
-from headstart.wording import printable, user_path
+from headstart.wording import printable, read_seconds, user_path
 
 app = typer.Typer(
     name="headstart",
@@ -98,7 +98,7 @@ def fit(
     cut: Cut = None,
     epochs: Epochs = None,
     rate: Rate = None,
-    budget: Annotated[float, typer.Option(help="Seconds for comparing and learning.")] = 600.0,
+    budget: Annotated[str, typer.Option(help="Time for comparing and learning, such as 90s, 5m or 1h.")] = "10m",
     plan: PlanFile = None,
     test: Annotated[float, typer.Option(help="Share held out where the data brings no split.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
@@ -129,7 +129,7 @@ def fit(
                 strategy=named(strategy, cut=cut, epochs=epochs, rate=rate),
                 test=test,
                 seed=seed,
-                budget=budget,
+                budget=read_seconds(budget),
                 plan=read_plan(plan) if plan is not None else None,
                 out=out if out is not None else _default_out(data),
                 progress=progress,

@@ -77,9 +77,15 @@ def _cpu_multiplies_bf16() -> bool:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the context in which a forward pass runs in a precision."""
+    """Return the context in which a forward pass runs in a precision.
+
+    Weights are cast anew in each: PyTorch's memory of cast weights is emptied by the outermost context only, and
+    inside another one, even one that is switched off, the weights of the first step would be used for ever.
+    """
     kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    return torch.autocast(device.type, kinds[precision]) if precision in kinds else nullcontext()
+    if precision not in kinds:
+        return nullcontext()
+    return torch.autocast(device.type, kinds[precision], cache_enabled=False)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart import baselines, metrics
 from headstart.data import Dataset, Finding
+from headstart.devices import undisturbed
 from headstart.errors import DataError
 from headstart.model import Model, fingerprints
 from headstart.progress import Progress, silent
@@ -80,6 +81,7 @@ class Evaluation:
         }
 
 
+@undisturbed()
 def evaluate(
     model: Model,
     data: Dataset,

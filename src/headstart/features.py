@@ -24,7 +24,6 @@ LARGE = 2**29
 """Bytes from which features are kept in a file that is mapped into memory."""
 
 
-@undisturbed()
 def extract(
     backbone: Backbone,
     inputs: Sequence[Any],
@@ -60,6 +59,7 @@ def extract(
     return features_of(backbone, inputs, cut=cut, execution=execution, batch_size=batch_size, progress=progress)
 
 
+@undisturbed()
 def features_of(
     backbone: Backbone,
     inputs: Sequence[Any],
@@ -115,6 +115,12 @@ def features_of(
     shelf.write()
     _repeat(features, keys, sorted(gap.lacking), ~known)
     return features
+
+
+def count_lacking(backbone: Backbone, contents: Sequence[str], execution: Execution) -> int:
+    """Return how many contents' features at the top are not in the cache."""
+    found = shelf_for(backbone, execution, kind="features", cut="top").find(contents)
+    return int((found[:, 0] < 0).sum())
 
 
 def _repeat(features: np.ndarray, keys: Sequence[str], computed: list[int], wanted: np.ndarray) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 
 from headstart import __version__
 from headstart.backbones.backbone import Backbone
@@ -18,7 +18,7 @@ from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
 from headstart.errors import DataError
 from headstart.execution import EXACT, Execution
-from headstart.features import features_of
+from headstart.features import count_lacking, features_of
 from headstart.heads import fit_head
 from headstart.progress import Progress
 from headstart.strategies import Strategy, as_fields
@@ -26,6 +26,10 @@ from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe, fit_prob
 from headstart.tasks import Task
 from headstart.trials import few_of
 
+UNFINISHED = 2
+"""Goes up whenever unfinished work of another commit could not be gone on with."""
+
+DEPENDENCIES = ("torch", "timm", "transformers", "tokenizers", "peft", "numpy", "pillow")
 WAVERS = 0.1
 """What an answer's probability may differ by, or a number's share of the spread, where the answer itself differs."""
 
@@ -95,6 +99,11 @@ class Ground:
             progress=self.progress,
         )
 
+    @property
+    def lacking(self) -> int:
+        """How many examples' features the cache has not."""
+        return count_lacking(self.backbone, self.examples.contents, self.execution)
+
     @cached_property
     def is_faithful(self) -> bool:
         """Whether a head answers a few examples on fp32 features as on those it is fitted on, but where it wavers."""
@@ -137,7 +146,8 @@ class Ground:
             "strategies": None if strategies is None else [as_fields(strategy) for strategy in strategies],
             "budget": budget,
             "seed": self.seed,
-            "versions": {"headstart": __version__, "torch": torch.__version__},
+            "format": UNFINISHED,
+            "versions": {"headstart": __version__, **{name: version(name) for name in DEPENDENCIES}},
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from headstart.ground import begin
 from headstart.model import Model
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
-from headstart.strategies import KINDS, Strategy
+from headstart.strategies import KINDS, Probe, Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, some, user_path
 
@@ -53,6 +53,7 @@ class Result:
         notes: what was inferred or decided, in words.
         warnings: what is wrong with the data, and what to know of the numbers.
         seconds: by phase, and in total.
+        forecast: by kind of work, the seconds that were forecast for it and those it took.
         path: where the model was saved; None when it was not.
     """
 
@@ -64,6 +65,7 @@ class Result:
     notes: tuple[str, ...]
     warnings: tuple[Finding, ...]
     seconds: dict[str, float]
+    forecast: dict[str, tuple[float, float]]
     path: Path | None
 
     def __str__(self) -> str:
@@ -90,6 +92,7 @@ class Result:
             "arms": record["arms"],
             "plan": record["plan"],
             "seconds": self.seconds,
+            "forecast": {name: {"forecast": said, "fact": took} for name, (said, took) in self.forecast.items()},
         }
 
 
@@ -98,6 +101,7 @@ class _Clock:
     """Seconds by phase."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    within: dict[str, float] = field(default_factory=dict)
     start: float = field(default_factory=time.perf_counter)
 
     @contextmanager
@@ -105,6 +109,19 @@ class _Clock:
         begun = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - begun, 3)
+
+    def watching(self, progress: Progress) -> Progress:
+        """Return a progress that also notes the seconds of each of its phases."""
+        last = time.perf_counter()
+
+        def note(phase: str, done: int, total: int) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            self.within[phase] = self.within.get(phase, 0.0) + now - last
+            last = now
+            progress(phase, done, total)
+
+        return note
 
     def total(self) -> dict[str, float]:
         return {**self.seconds, "total": round(time.perf_counter() - self.start, 3)}
@@ -170,7 +187,8 @@ def fit(
             ground = begin(train, validation, backbone or None, seed, keeper, progress)
             findings = (*findings, *_truncated(dataset, ground.backbone))
         with clock.phase("adapt"):
-            model = adapt_to(ground, strategies, plan=plan, budget=budget)
+            watched = replace(ground, progress=clock.watching(progress))
+            model = adapt_to(watched, strategies, plan=plan, budget=budget)
         with clock.phase("evaluate"):
             found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
         sets = {"train": train, "validation": validation, "test": tested}
@@ -188,6 +206,7 @@ def fit(
         (*dataset.notes, *split_notes, *model.record["notes"]),
         (*findings, *_news(findings, found.findings)),
         clock.total(),
+        _forecast(model, clock.within),
         path,
     )
 
@@ -215,6 +234,17 @@ def _three_sets(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dat
         return train, None, test, (words,)
     validation = dataset.given_part("validation")
     return dataset.given_part("train"), validation if len(validation) else None, dataset.given_part("test"), ()
+
+
+def _forecast(model: Model, took: dict[str, float]) -> dict[str, tuple[float, float]]:
+    """Return what was forecast and what happened, for the features and for each strategy that learned."""
+    plan = Plan.from_dict(model.record["plan"])
+    said = {"features": plan.features}
+    said |= {
+        one.word: cost for one, cost in zip(plan.strategies, plan.seconds, strict=True) if not isinstance(one, Probe)
+    }
+    fact = {name: sum(seconds for phase, seconds in took.items() if phase.startswith(name)) for name in said}
+    return {name: (forecast, round(fact[name], 1)) for name, forecast in said.items() if forecast or fact[name]}
 
 
 def _news(told: tuple[Finding, ...], found: tuple[Finding, ...]) -> list[Finding]:

@@ -81,6 +81,7 @@ class Model:
         """How its frozen stages were run when it was made."""
         return Execution(**self.record.get("plan", {}).get("execution", {"cached": False}))
 
+    @undisturbed()
     def outputs(
         self,
         inputs: Sequence[Any],

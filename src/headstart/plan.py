@@ -19,7 +19,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.devices import Precision, choose_device, choose_precision
 from headstart.errors import OptionError
 from headstart.execution import Execution
-from headstart.states import COPY_SPEED, Storage, bytes_at, rounding_error, seconds_below
+from headstart.states import COPY_SPEED, FP32, Storage, bytes_at, bytes_kept, rounding_error, seconds_below
 from headstart.strategies import FineTune, Learning, Probe, Strategy, as_fields, from_fields
 from headstart.wording import seconds_in_words, user_path
 
@@ -50,7 +50,9 @@ class Plan:
         execution: how frozen stages are run.
         threads: that sums are split over.
         storage: how what lies below each strategy's cut is kept: "whole", "bf16", "int8" or "none".
-        seconds: forecast for each strategy, its comparison and its learning; 0 where it is not measured.
+        seconds: forecast for each strategy, its comparison and its learning; 0 for a probe.
+        features: forecast for the features that the cache lacks, in seconds; 0 where it is not measured.
+        memory: forecast of what is kept of the examples, in bytes.
         left_out: what was not considered or not kept, and why, in words.
         machine: where the plan was made.
     """
@@ -62,6 +64,8 @@ class Plan:
     threads: int
     storage: tuple[Storage, ...]
     seconds: tuple[float, ...]
+    features: float = 0.0
+    memory: int = 0
     left_out: tuple[str, ...] = ()
     machine: str = ""
 
@@ -117,6 +121,7 @@ def make_plan(
     strategies: Sequence[Strategy] | None,
     execution: Execution,
     *,
+    lacking: int,
     budget: float = BUDGET,
     pilot: Pilot,
 ) -> Plan:
@@ -127,6 +132,7 @@ def make_plan(
         n: examples to learn from.
         strategies: those asked for; None considers the probe, and fine-tuning at one or two cuts where time allows.
         execution: how frozen stages are run.
+        lacking: examples whose features the cache has not.
         budget: seconds for all of it, above 0.
         pilot: called with a strategy and how its states are kept, returns the seconds a step takes.
 
@@ -142,15 +148,18 @@ def make_plan(
     storage: list[Storage] = []
     seconds: list[float] = []
     left_out: list[str] = []
-    rest = budget
+    memory = n * backbone.card.dimensions * FP32
+    rest = budget - lacking * execution.seconds
     device = choose_device()
     precision = choose_precision(device)
     for strategy in wanted:
         kept, why = _storage(backbone, strategy, n, precision)
         cost = 0.0
-        if not isinstance(strategy, Probe) and not asked:
-            cost = _forecast(strategy, backbone, n, folds, pilot(strategy, kept))
-        if cost > rest:
+        if not isinstance(strategy, Probe):
+            trainings = folds if len(wanted) > 1 else 1
+            cost = _forecast(strategy, backbone, n, trainings, pilot(strategy, kept))
+            memory += 0 if kept == "none" else int(n * bytes_kept(backbone, strategy.cuts(backbone), precision, kept))
+        if cost > rest and not asked:
             left_out.append(
                 f"{in_words(strategy, backbone)} was not considered: it would take about {seconds_in_words(cost)}, "
                 f"and {seconds_in_words(max(rest, 0))} are left of the budget"
@@ -169,6 +178,8 @@ def make_plan(
         torch.get_num_threads(),
         tuple(storage),
         tuple(seconds),
+        round(lacking * execution.seconds, 1),
+        memory,
         tuple(left_out),
         f"{device.type}, {platform.machine()}, torch {torch.__version__}",
     )
@@ -188,14 +199,14 @@ def in_words(strategy: Strategy, backbone: Backbone) -> str:
     return f"{strategy.word} above cut {strategy.cuts(backbone)[-1]}"
 
 
-def _forecast(strategy: Learning, backbone: Backbone, n: int, folds: int, step: float) -> float:
-    """Return the seconds of comparing a strategy by cross-validation and learning it once more on everything.
+def _forecast(strategy: Learning, backbone: Backbone, n: int, trainings: int, step: float) -> float:
+    """Return the seconds of so many trainings on everything.
 
-    Learning without each of k folds costs k - 1 times what learning everything costs.
+    Comparing by cross-validation and learning once more takes k: without each of k folds, k - 1 in all.
     """
     schedule = strategy.settled(backbone)
     steps = schedule.epochs * n / schedule.batch_size
-    return step * steps * folds
+    return step * steps * trainings
 
 
 def _storage(backbone: Backbone, strategy: Strategy, n: int, precision: Precision) -> tuple[Storage, str]:

@@ -82,6 +82,9 @@ def show_result(result: Result) -> None:
     show_evaluation(result.evaluation)
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items() if name != "total")
     OUT.print(Text(f"{result.seconds['total']:.1f} s ({seconds})", style="dim"))
+    foreseen = ", ".join(f"{name} {said:.1f} ({took:.1f})" for name, (said, took) in result.forecast.items() if said)
+    if foreseen:
+        OUT.print(Text(f"seconds forecast, and taken: {foreseen}", style="dim"))
 
 
 def show_model(model: Model, path: object) -> None:
@@ -211,12 +214,13 @@ def show_cache(answer: dict[str, Any], *, cleared: bool) -> None:
         OUT.print(f"removed {bytes_in_words(answer['cleared'])}")
     if answer["shelves"]:
         table = _table("computed once and kept")
+        table.add_column("what", no_wrap=True)
         table.add_column("backbone", overflow="fold")
         for column in ("cut", "precision", "examples", "size"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("last used", no_wrap=True)
         for shelf in answer["shelves"]:
-            words = [Text(str(shelf["about"].get(name, "–"))) for name in ("backbone", "cut", "precision")]
+            words = [Text(str(shelf["about"].get(name, "–"))) for name in ("kind", "backbone", "cut", "precision")]
             used = datetime.fromisoformat(shelf["used"]).astimezone().strftime("%Y-%m-%d %H:%M")
             table.add_row(*words, f"{shelf['examples']:,}", bytes_in_words(shelf["bytes"]), used)
         OUT.print(table)

@@ -26,6 +26,7 @@ Storage: TypeAlias = Literal["whole", "bf16", "int8", "none"]
 
 MASK = "attention_mask"
 LEVELS = 127
+FP32 = 4
 VIEW_SEED = 7
 COPY_SPEED = 1e9
 """Bytes a second at which kept states come back; what is computed faster than that is not kept."""
@@ -161,6 +162,15 @@ def can_keep(backbone: Backbone, cut: int) -> bool:
 def bytes_at(backbone: Backbone, cut: int, precision: str = "fp32") -> float:
     """Return how many bytes one synthetic example takes at a cut."""
     return sum(_form_of(backbone, cut, precision).sizes)
+
+
+def bytes_kept(backbone: Backbone, cuts: Sequence[int], precision: str, storage: Storage) -> float:
+    """Return how many bytes are kept of one synthetic example at all cuts."""
+    return sum(
+        size if storage == "whole" else size * {"bf16": 2, "int8": 1}[storage] / dtype.itemsize
+        for form in (_form_of(backbone, cut, precision) for cut in cuts)
+        for size, dtype in zip(form.sizes, form.dtypes, strict=True)
+    )
 
 
 def seconds_below(backbone: Backbone, cut: int, precision: str = "fp32") -> float:

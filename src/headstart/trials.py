@@ -50,7 +50,8 @@ def choose_execution(
 ) -> Execution:
     """Return the fastest way to compute the features of inputs that gives the features of fp32.
 
-    What was found once for a network, about as many inputs and this machine is remembered in the cache.
+    What was found once for a network, about as many inputs and this machine is remembered in the cache, where running
+    them takes long enough for anything to be tried.
 
     Args:
         backbone: the network.
@@ -69,7 +70,8 @@ def choose_execution(
     if found is None:
         progress("trying how to run", 0, 1)
         found = _tried(backbone, inputs, contents, len(inputs))
-        _remember(memory, found)
+        if len(inputs) * found.seconds >= WORTH:
+            _remember(memory, found)
         progress("trying how to run", 1, 1)
     return found
 
@@ -88,9 +90,9 @@ def _tried(backbone: Backbone, inputs: Sequence[Any], contents: Sequence[str] | 
     batch = {name: moved(tensor, device) for name, tensor in backbone.prepare([inputs[place] for place in few]).items()}
     plain = Execution()
     truth, seconds = _measured(features_reader(backbone, None, plain), batch)
+    if n * seconds / len(few) < WORTH:
+        return replace(plain, precision=allowed[0], cached=backbone.architecture["library"] != "static")
     plain = replace(plain, cached=seconds / len(few) >= CHEAP, seconds=seconds / len(few))
-    if n * plain.seconds < WORTH:
-        return plain if "fp32" in allowed else replace(plain, precision=allowed[0])
     _keep_exact(backbone, [inputs[place] for place in few], contents and [contents[place] for place in few], truth)
     ways = [replace(plain, precision=precision) for precision in allowed]
     best = _best([way for way in ways if way != plain], backbone, batch, truth, plain)

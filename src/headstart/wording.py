@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from headstart.errors import OptionError
@@ -39,6 +40,21 @@ def some(names: list[str], shown: int = 3) -> str:
     """Name the first few, and how many more there are."""
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def read_seconds(text: str) -> float:
+    """Return the seconds that a text such as "90", "90s", "5m" or "2h" names.
+
+    Raises:
+        OptionError: it names none above 0.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)(?:in|ec)?\s*", text.lower())
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not seconds > 0:
+        raise OptionError(
+            "the budget is no time.", expected="seconds above 0, or such as 90s, 5m or 2h", got=repr(text)
+        )
+    return seconds
 
 
 def seconds_in_words(seconds: float) -> str:
