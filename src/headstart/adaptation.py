@@ -15,7 +15,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.choosing import Choice, consider
 from headstart.data import Dataset
-from headstart.devices import choose_device, choose_precision, processes, steady, undisturbed
+from headstart.devices import Precision, processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.execution import EXACT
 from headstart.ground import Ground, begin
@@ -126,7 +126,7 @@ def _pilot(ground: Ground) -> Pilot:
     few = np.linspace(0, len(ground.examples) - 1, min(PILOTED, len(ground.examples))).astype(int)
     examples = ground.examples.take(few)
 
-    def pilot(strategy: Learning, storage: Storage) -> float:
+    def pilot(strategy: Learning, storage: Storage, precision: Precision) -> float:
         tuning = begin_tuning(
             strategy,
             ground.backbone,
@@ -137,7 +137,7 @@ def _pilot(ground: Ground) -> Pilot:
             balanced=False,
             storage=storage,
             execution=ground.execution,
-            precision=choose_precision(choose_device()),
+            precision=precision,
             seed=ground.seed,
         )
         return tuning.seconds_a_step()

@@ -35,6 +35,9 @@ FEW = 200
 FEWEST = 40
 """Below this many examples fine-tuning is not considered: nothing could be seen of it."""
 
+SHORTER = 0.8
+"""The share of a step in fp32 that one in another precision may take to be worth its rounding."""
+
 MEMORY_SHARE = 0.3
 UNKNOWN_MEMORY = 4e9
 
@@ -94,8 +97,8 @@ class Plan:
             raise OptionError("this is not a plan.", expected="what a model's manifest holds", got=str(error)) from None
 
 
-Pilot: TypeAlias = Callable[[Learning, Storage], float]
-"""From a strategy, and how its states are kept, to the seconds a step takes."""
+Pilot: TypeAlias = Callable[[Learning, Storage, Precision], float]
+"""From a strategy, how its states are kept and a precision to the seconds a step takes."""
 
 
 def read_plan(path: str | Path) -> Plan:
@@ -134,7 +137,7 @@ def make_plan(
         execution: how frozen stages are run.
         lacking: examples whose features the cache has not.
         budget: seconds for all of it, above 0.
-        pilot: called with a strategy and how its states are kept, returns the seconds a step takes.
+        pilot: called with a strategy, how its states are kept and a precision, returns the seconds a step takes.
 
     Raises:
         OptionError: the budget is not above 0.
@@ -151,13 +154,13 @@ def make_plan(
     memory = n * backbone.card.dimensions * FP32
     rest = budget - lacking * execution.seconds
     device = choose_device()
-    precision = choose_precision(device)
+    precision = _precision([one for one in wanted if not isinstance(one, Probe)], choose_precision(device), pilot)
     for strategy in wanted:
         kept, why = _storage(backbone, strategy, n, precision)
         cost = 0.0
         if not isinstance(strategy, Probe):
             trainings = folds if len(wanted) > 1 else 1
-            cost = _forecast(strategy, backbone, n, trainings, pilot(strategy, kept))
+            cost = _forecast(strategy, backbone, n, trainings, pilot(strategy, kept, precision))
             memory += 0 if kept == "none" else int(n * bytes_kept(backbone, strategy.cuts(backbone), precision, kept))
         if cost > rest and not asked:
             left_out.append(
@@ -197,6 +200,14 @@ def in_words(strategy: Strategy, backbone: Backbone) -> str:
     if isinstance(strategy, Probe):
         return "the probe"
     return f"{strategy.word} above cut {strategy.cuts(backbone)[-1]}"
+
+
+def _precision(strategies: Sequence[Learning], possible: Precision, pilot: Pilot) -> Precision:
+    """Return the precision to learn in: less than fp32 only where a step is clearly shorter in it."""
+    if possible == "fp32" or not strategies:
+        return possible
+    plain, short = (pilot(strategies[0], "whole", precision) for precision in ("fp32", possible))
+    return possible if short <= SHORTER * plain else "fp32"
 
 
 def _forecast(strategy: Learning, backbone: Backbone, n: int, trainings: int, step: float) -> float:

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass, replace
 
+from headstart.devices import memory_kept
 from headstart.learning.training import HARM, Lesson, Run
 from headstart.progress import Progress, silent
 
@@ -30,6 +31,7 @@ class RangeTest:
     losses: tuple[float, ...]
 
 
+@memory_kept()
 def range_test(lesson: Lesson, *, progress: Progress = silent) -> RangeTest:
     """Find a rate: raise it step by step from far too low until the loss goes up (Smith 2017, section 3.3).
 
@@ -73,6 +75,7 @@ def _harmful(rates: list[float], losses: list[float], chance: float) -> float:
     return RANGE[1]
 
 
+@memory_kept()
 def seconds_a_step(lesson: Lesson) -> float:
     """Return what a step takes on this machine, at a rate of 0; the lesson is not changed by it."""
     run = Run(lesson)

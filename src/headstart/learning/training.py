@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
 from headstart.checkpoints import Checkpoints, under
-from headstart.devices import Processes, autocast, processes
+from headstart.devices import Processes, autocast, memory_kept, processes
 from headstart.heads import Head
 from headstart.learning.draws import batches_of, mixed, seed_of
 from headstart.learning.losses import Target
@@ -113,6 +113,7 @@ class Trained:
     diverged: str = ""
 
 
+@memory_kept()
 def train(
     lesson: Lesson, *, checkpoints: Checkpoints | None = None, name: str = "training", progress: Progress = silent
 ) -> Trained:
@@ -185,7 +186,7 @@ class Run:
         self.untouched = {name: one for name, one in trunk.state_dict().items() if name not in self.moving}
         self.start = self._copied()
         self.kept = self.start
-        self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.999), eps=1e-8)
+        self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.999), eps=1e-8, fused=True)
 
     @property
     def epoch(self) -> int:
@@ -340,9 +341,7 @@ class Run:
         for place, parameter in enumerate(self._parameters()):
             state = under(f"optimizer.{place}.", tensors)
             if state:
-                self.optimizer.state[parameter] = {
-                    name: value if name == "step" else value.to(parameter.device) for name, value in state.items()
-                }
+                self.optimizer.state[parameter] = {name: value.to(parameter.device) for name, value in state.items()}
         outputs = under("outputs.", tensors)
         self.outputs = [outputs[str(epoch)].numpy() for epoch in range(len(outputs))]
         for name, value in fields.items():
