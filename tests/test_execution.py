@@ -12,16 +12,17 @@ import torch
 from PIL import Image
 
 import headstart as hs
-from headstart import execution, features, plan, trials
+from headstart import plan
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.devices import allowed_precisions, autocast, memory_kept, precisions, undisturbed
 from headstart.errors import OptionError
-from headstart.execution import Execution, cosines
-from headstart.features import features_of
-from headstart.passes import batches_by_length
-from headstart.states import States, Storage, rounding_error, states_at
-from headstart.trials import choose_execution
+from headstart.frozen import execution, features, trials
+from headstart.frozen.execution import Execution, cosines
+from headstart.frozen.features import features_of
+from headstart.frozen.passes import batches_by_length
+from headstart.frozen.states import States, Storage, rounding_error, states_at
+from headstart.frozen.trials import choose_execution
 from tests import tiny
 from tests.conftest import BAD, GOOD, picture
 

@@ -20,13 +20,13 @@ from headstart.adaptation import adapt_to
 from headstart.backbones.backbone import Backbone, digest_of_tensors, weights_hash
 from headstart.checkpoints import Checkpoints
 from headstart.errors import OptionError
+from headstart.frozen.states import states_at
 from headstart.ground import begin
 from headstart.learning import rates as rates_module
 from headstart.learning.losses import Target
 from headstart.learning.rates import range_test
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.progress import silent
-from headstart.states import states_at
 from headstart.strategies import as_fields, from_fields
 from headstart.tasks import Task
 from tests import tiny

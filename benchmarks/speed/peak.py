@@ -33,7 +33,7 @@ def headstart(task: Task, clock: Clock) -> dict[str, Any]:
 def our_forward(backbone: hs.Backbone) -> tuple[Callable[[], object], str]:
     """Return what runs one prepared batch as `hs.extract` does, and its precision: the one place that knows our engine.
 
-    See `headstart.features.extract` and `headstart.states.passed`.
+    See `headstart.frozen.features.extract` and `headstart.frozen.states.passed`.
     """
     import torch
 

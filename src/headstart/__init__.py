@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headstart.backbones.sources import load_backbone
     from headstart.data import Dataset, Finding, check, read
     from headstart.evaluation import Evaluation, evaluate
-    from headstart.features import extract
+    from headstart.frozen.features import extract
     from headstart.job import Result, fit
     from headstart.model import Model, Prediction, load
     from headstart.plan import Plan, read_plan
@@ -83,7 +83,7 @@ _HOMES = {
     "adapt": "adaptation",
     "check": "data",
     "evaluate": "evaluation",
-    "extract": "features",
+    "extract": "frozen.features",
     "fit": "job",
     "list_backbones": "backbones.listing",
     "load": "model",

@@ -17,17 +17,17 @@ from headstart.choosing import Choice, consider
 from headstart.data import Dataset
 from headstart.devices import Precision, processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
-from headstart.execution import EXACT
+from headstart.frozen.execution import EXACT
+from headstart.frozen.states import Storage
+from headstart.frozen.trials import choose_execution
 from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.model import Model, fingerprints
 from headstart.plan import BUDGET, Pilot, Plan, make_plan
 from headstart.progress import Progress, silent
-from headstart.states import Storage
 from headstart.strategies import KINDS, Learning, Probe, Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH
-from headstart.trials import choose_execution
 from headstart.wording import user_path
 
 UNCOMPARED = "too few examples to compare strategies: the simplest one is taken"

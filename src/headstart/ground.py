@@ -17,14 +17,14 @@ from headstart.backbones.sources import load_backbone
 from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
 from headstart.errors import DataError
-from headstart.execution import EXACT, Execution
-from headstart.features import count_lacking, features_of
+from headstart.frozen.execution import EXACT, Execution
+from headstart.frozen.features import count_lacking, features_of
+from headstart.frozen.trials import few_of
 from headstart.heads import fit_head
 from headstart.progress import Progress
 from headstart.strategies import Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe, fit_probe, is_learned
 from headstart.tasks import Task
-from headstart.trials import few_of
 
 UNFINISHED = 2
 """Goes up whenever unfinished work of another commit could not be gone on with."""

@@ -13,8 +13,8 @@ from headstart import __version__, artifact
 from headstart.data.inputs import Given, gather
 from headstart.devices import processes, undisturbed
 from headstart.errors import ArtifactError, HeadstartError
-from headstart.execution import EXACT, Execution
-from headstart.features import features_of
+from headstart.frozen.execution import EXACT, Execution
+from headstart.frozen.features import features_of
 from headstart.heads import LinearHead
 from headstart.plots import training_curves
 from headstart.progress import Progress, silent

@@ -18,8 +18,8 @@ import torch
 from headstart.backbones.backbone import Backbone
 from headstart.devices import Precision, choose_device, choose_precision
 from headstart.errors import OptionError
-from headstart.execution import Execution
-from headstart.states import COPY_SPEED, FP32, Storage, bytes_at, bytes_kept, rounding_error, seconds_below
+from headstart.frozen.execution import Execution
+from headstart.frozen.states import COPY_SPEED, FP32, Storage, bytes_at, bytes_kept, rounding_error, seconds_below
 from headstart.strategies import FineTune, Learning, Probe, Strategy, as_fields, from_fields
 from headstart.wording import seconds_in_words, user_path
 

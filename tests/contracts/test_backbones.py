@@ -18,7 +18,7 @@ import headstart as hs
 from headstart.backbones import catalogue
 from headstart.backbones.catalogue import CATALOGUE
 from headstart.errors import BackboneError, DependencyError
-from headstart.features import extract
+from headstart.frozen.features import extract
 
 from ..conftest import BAD, GOOD, picture
 

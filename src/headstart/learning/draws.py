@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from headstart.backbones.replay import Batch, State
-from headstart.states import States
+from headstart.frozen.states import States
 
 GROUPED = 16
 """Batches among which texts are sorted by length, so that little padding is computed."""

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
 from headstart.checkpoints import Checkpoints, under
 from headstart.devices import Processes, autocast, memory_kept, processes
+from headstart.frozen.states import States
 from headstart.heads import Head
 from headstart.learning.draws import batches_of, mixed, seed_of
 from headstart.learning.losses import Target
 from headstart.progress import Progress, silent
-from headstart.states import States
 from headstart.strategies.schedule import Schedule
 
 READ = 64

@@ -14,14 +14,14 @@ from headstart.backbones.card import MADE_HERE
 from headstart.checkpoints import Checkpoints
 from headstart.data import Dataset
 from headstart.devices import Precision
-from headstart.execution import EXACT, Execution
-from headstart.features import extract
+from headstart.frozen.execution import EXACT, Execution
+from headstart.frozen.features import extract
+from headstart.frozen.states import States, Storage, states_at
 from headstart.heads import Head, LinearHead, fit_head
 from headstart.learning.losses import Target
 from headstart.learning.rates import RangeTest, range_test, seconds_a_step
 from headstart.learning.training import Lesson, Trained, train
 from headstart.progress import Progress, silent
-from headstart.states import States, Storage, states_at
 from headstart.strategies import Learning
 from headstart.strategies.schedule import Schedule
 from headstart.tasks import Task

@@ -12,10 +12,10 @@ import torch
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import Checkpoints
 from headstart.devices import undisturbed
-from headstart.execution import EXACT, Execution, features_reader
-from headstart.passes import contents_of, gap_in, passed, shelf_for
+from headstart.frozen.execution import EXACT, Execution, features_reader
+from headstart.frozen.passes import contents_of, gap_in, passed, shelf_for
+from headstart.frozen.trials import choose_execution
 from headstart.progress import Progress, silent
-from headstart.trials import choose_execution
 
 SHORT = 20_000
 """Inputs up to which a pass keeps nothing until it is whole: a killed one then begins again, with the same rounding."""

@@ -16,8 +16,8 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch
 from headstart.cache import Shelf
 from headstart.devices import allowed_precisions, choose_device, memory_kept, moved
-from headstart.execution import REPAYS, Execution, Reader, cosines, features_reader, has_openvino
-from headstart.passes import contents_of, shelf_for
+from headstart.frozen.execution import REPAYS, Execution, Reader, cosines, features_reader, has_openvino
+from headstart.frozen.passes import contents_of, shelf_for
 from headstart.progress import Progress, silent
 
 SAMPLE = 32

@@ -19,7 +19,7 @@ from headstart.cache import Cache, Shelf, the_cache
 from headstart.checkpoints import Checkpoints
 from headstart.data.reading import content_of
 from headstart.devices import choose_device, memory_kept, moved
-from headstart.execution import Execution
+from headstart.frozen.execution import Execution
 from headstart.progress import Progress, silent
 
 PICTURES = 32

@@ -17,8 +17,8 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch, State
 from headstart.checkpoints import Checkpoints
 from headstart.devices import autocast, memory_kept, moved
-from headstart.execution import EXACT, Execution, state_reader
-from headstart.passes import contents_of, gap_in, length_of, passed, shelf_for
+from headstart.frozen.execution import EXACT, Execution, state_reader
+from headstart.frozen.passes import contents_of, gap_in, length_of, passed, shelf_for
 from headstart.progress import Progress, silent
 
 Storage: TypeAlias = Literal["whole", "bf16", "int8", "none"]
