@@ -118,6 +118,15 @@ def test_changed_weights_preprocessing_or_cut_find_nothing(
     assert computed == [len(inputs)] * 6
 
 
+def test_a_file_may_be_given_by_its_name(tmp_path: Path) -> None:
+    backbone, file = tiny.image_backbone(), tmp_path / "one.png"
+    PICTURES[0].save(file)
+    before = hs.extract(backbone, [str(file)], fast=True)
+    assert np.allclose(before, hs.extract(backbone, [PICTURES[0]]), atol=1e-5)
+    PICTURES[1].save(file)
+    assert not np.array_equal(hs.extract(backbone, [str(file)], fast=True), before)
+
+
 def test_a_renamed_file_is_found_and_a_resized_one_is_not(tmp_path: Path, computed: list[int]) -> None:
     backbone = tiny.image_backbone()
     one, other, small = (tmp_path / f"{name}.png" for name in ("one", "other", "small"))

@@ -6,6 +6,9 @@ import io
 from typing import Any
 
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "headstart"}
+STEEPEST, SMALLEST = 3.0, 0.01
+"""Times its first loss that a range test is drawn up to: a network that is wrecked in the end would flatten the rest."""
+
 OURS, THEIRS = "#0b6e99", "#d9822b"
 
 
@@ -60,4 +63,6 @@ def _draw_rates(axes: Any, tested: dict[str, Any]) -> None:
     axes.plot(tested["rates"], tested["losses"], color=OURS)
     axes.axvline(tested["rate"], color="grey", linestyle=":", label=f"taken: {tested['rate']:.2g}")
     axes.set(title="range test", xlabel="rate", ylabel="loss", xscale="log")
+    if tested["losses"]:
+        axes.set_ylim(0, STEEPEST * max(tested["losses"][0], SMALLEST))
     axes.legend(frameon=False)

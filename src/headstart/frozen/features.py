@@ -16,6 +16,7 @@ from headstart.frozen.execution import EXACT, Execution, features_reader
 from headstart.frozen.passes import contents_of, gap_in, passed, shelf_for
 from headstart.frozen.trials import choose_execution
 from headstart.progress import Progress, silent
+from headstart.wording import user_path
 
 SHORT = 20_000
 """Inputs up to which a pass keeps nothing until it is whole: a killed one then begins again, with the same rounding."""
@@ -39,7 +40,7 @@ def extract(
 
     Args:
         backbone: the source.
-        inputs: (n,) files, pictures, arrays or texts.
+        inputs: (n,) files, pictures, arrays or texts; to a backbone for pictures a string is a file's name.
         cut: the number of frozen stages to read after.
         fast: compute them in the way that is fastest on this machine and agrees with fp32 (cosine of 0.999 or more),
             and take from the cache what was computed before.
@@ -55,7 +56,9 @@ def extract(
         >>> hs.extract(hs.load_backbone("wordllama"), ["a text", "another text"]).shape
         (2, 256)
     """
-    execution = choose_execution(backbone, inputs) if fast and len(inputs) else EXACT
+    if backbone.card.modality == "image":
+        inputs = [user_path(one) if isinstance(one, str) else one for one in inputs]
+    execution = choose_execution(backbone, inputs) if fast and inputs else EXACT
     return features_of(backbone, inputs, cut=cut, execution=execution, batch_size=batch_size, progress=progress)
 
 
