@@ -31,24 +31,23 @@ def headstart(task: Task, clock: Clock) -> dict[str, Any]:
 
 
 def our_forward(backbone: hs.Backbone) -> tuple[Callable[[], object], str]:
-    """Return what runs one prepared batch as `hs.extract` does, and its precision: the one place that knows our engine.
-
-    See `headstart.frozen.features.extract` and `headstart.frozen.states.passed`.
-    """
+    """Return what runs one prepared batch as `hs.extract(fast=True)` does, and its precision."""
     import torch
 
-    from headstart.devices import autocast, choose_device, choose_precision, moved
+    from headstart.devices import choose_device, choose_precision, memory_kept, moved
+    from headstart.frozen.execution import Execution, features_reader, has_openvino
 
     device = choose_device()
-    precision = choose_precision(device)
+    execution = Execution(choose_precision(device), "openvino" if has_openvino() else "eager", cached=False)
     backbone.trunk.to(device).eval()
+    read = features_reader(backbone, None, execution)
     batch = {"x": moved(_pictures(), device)}
 
     def forward() -> object:
-        with torch.no_grad(), autocast(device, precision):
-            return backbone.read_at(batch, None)
+        with torch.no_grad(), memory_kept():
+            return read(batch)
 
-    return forward, precision
+    return forward, execution.precision
 
 
 def eager(task: Task, clock: Clock) -> dict[str, Any]:

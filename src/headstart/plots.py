@@ -7,7 +7,7 @@ from typing import Any
 
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "headstart"}
 STEEPEST, SMALLEST = 3.0, 0.01
-"""Times its first loss that a range test is drawn up to: a network that is wrecked in the end would flatten the rest."""
+"""Times its first loss up to which a range test is drawn: a network wrecked in the end would flatten the rest."""
 
 OURS, THEIRS = "#0b6e99", "#d9822b"
 
