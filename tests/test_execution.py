@@ -14,7 +14,8 @@ from PIL import Image
 import headstart as hs
 from headstart import plan
 from headstart.backbones.backbone import Backbone
-from headstart.checkpoints import checkpoints_beside
+from headstart.cache import the_cache
+from headstart.checkpoints import Checkpoints, checkpoints_beside
 from headstart.devices import allowed_precisions, autocast, memory_kept, precisions, undisturbed
 from headstart.errors import OptionError
 from headstart.frozen import execution, features, trials
@@ -180,6 +181,24 @@ def test_a_pass_that_was_killed_goes_on_with_the_same_batches(
         )
     assert np.array_equal(again, whole)
     assert len(steps) == 4, "two of the six batches were kept"
+
+
+def test_a_pass_computes_what_the_cache_has_lost_since_it_was_begun(tmp_path: Path) -> None:
+    backbone = tiny.text_backbone()
+    whole = features_of(backbone, TEXTS)
+    with checkpoints_beside(tmp_path / "model") as keeper:
+        features_of(backbone, TEXTS[:3], execution=Execution(), keeper=Checkpoints())
+        features_of(backbone, TEXTS, execution=Execution(), keeper=keeper)
+        the_cache().clear()
+        again = features_of(backbone, TEXTS, execution=Execution(), keeper=keeper)
+    assert np.allclose(again, whole, atol=1e-5)
+
+
+def test_what_has_learned_answers_in_the_precision_it_learned_in() -> None:
+    plan = {"execution": {"precision": "bf16", "seconds": 1.0}, "precision": "fp32"}
+    probed = hs.adapt(tiny.texts(), backbone=tiny.text_backbone())
+    assert probed.with_record(plan=plan).execution.precision == "bf16"
+    assert probed.with_record(plan=plan, strategy="finetune").execution.precision == "fp32"
 
 
 def test_a_fixed_view_is_the_same_every_time_and_unlike_the_others() -> None:

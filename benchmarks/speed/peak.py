@@ -34,7 +34,7 @@ def our_forward(backbone: hs.Backbone) -> tuple[Callable[[], object], str]:
     """Return what runs one prepared batch as `hs.extract(fast=True)` does, and its precision."""
     import torch
 
-    from headstart.devices import choose_device, choose_precision, memory_kept, moved
+    from headstart.devices import choose_device, choose_precision, moved
     from headstart.frozen.execution import Execution, features_reader, has_openvino
 
     device = choose_device()
@@ -44,7 +44,7 @@ def our_forward(backbone: hs.Backbone) -> tuple[Callable[[], object], str]:
     batch = {"x": moved(_pictures(), device)}
 
     def forward() -> object:
-        with torch.no_grad(), memory_kept():
+        with torch.no_grad():
             return read(batch)
 
     return forward, execution.precision

@@ -78,8 +78,12 @@ class Model:
 
     @property
     def execution(self) -> Execution:
-        """How its frozen stages were run when it was made."""
-        return Execution(**self.record.get("plan", {}).get("execution", {"cached": False}))
+        """How its stages were run when it was made: those that have learned, in the precision they learned in."""
+        plan = self.record.get("plan", {})
+        execution = Execution(**plan.get("execution", {"cached": False}))
+        if self.record.get("strategy", "probe") == "probe":
+            return execution
+        return replace(execution, precision=plan["precision"])
 
     @undisturbed()
     def outputs(

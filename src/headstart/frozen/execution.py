@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from headstart.backbones.backbone import Backbone, quick_hash
 from headstart.backbones.replay import Batch
-from headstart.devices import Precision, autocast, choose_device, precisions
+from headstart.devices import Precision, allowed_precisions, autocast, choose_device
 
 Backend: TypeAlias = Literal["eager", "openvino"]
 Reader: TypeAlias = Callable[[Batch], list[Tensor]]
@@ -48,8 +48,8 @@ class Execution:
 
     def for_count(self, n: int) -> Execution:
         """Return the same way for so many examples: few are not worth converting a network for."""
-        possible = self.precision in precisions(choose_device())
-        precision = self.precision if possible else "fp32"
+        allowed = allowed_precisions(choose_device())
+        precision = self.precision if self.precision in allowed else allowed[0]
         backend = self.backend if n * self.seconds >= REPAYS and has_openvino() else "eager"
         return replace(self, precision=precision, backend=backend)
 

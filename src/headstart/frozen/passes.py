@@ -118,7 +118,8 @@ class Gap:
     """What a shelf lacks of some inputs, and how it is to be computed.
 
     Attributes:
-        places: of the inputs that were lacking when this work was begun, each content once: what is batched together.
+        places: of the inputs that were lacking when this work was begun, each content once: what is batched together;
+            then of those that the cache has lost since.
         lacking: those of them that are lacking still.
     """
 
@@ -144,7 +145,8 @@ def gap_in(shelf: Shelf, contents: Sequence[str], found: np.ndarray, keeper: Che
     name = _digest(f"{shelf.text} {_digest(' '.join(contents))}")
     begun = keeper.first(f"pass-{name[:NAME]}", list(first))
     place_of = {content: place for place, content in reversed(list(enumerate(contents)))}
-    return Gap([place_of[content] for content in begun], lacking)
+    lost = sorted(lacking - {place_of[content] for content in begun})
+    return Gap([*(place_of[content] for content in begun), *lost], lacking)
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int | None = None) -> list[list[int]]:
