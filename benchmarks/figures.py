@@ -13,6 +13,8 @@ from benchmarks.speed.races import RACES
 from benchmarks.speed.summary import RESULTS, Spread, ratio, read, standings
 
 README = Path(__file__).parents[1] / "README.md"
+HEAD = "## How fast\n\n"
+FOOT = "How it is measured, and with which settings of the peers: [benchmarks](benchmarks/README.md).\n\n"
 BEGIN, END = "<!-- figures of speed -->", "<!-- end of the figures -->"
 ISAS = {"native": "", "avx2": ", kept to AVX2 and fp32 as on an older machine"}
 
@@ -75,8 +77,9 @@ def parts(words: str) -> tuple[str, str, str]:
 
 
 def block(results: Path) -> str:
-    """Return the tables of every instruction set that was measured, in Markdown."""
-    return "".join(table(read(results, isa), words) for isa, words in ISAS.items())
+    """Return the section with the tables of every instruction set that was measured, in Markdown; or nothing."""
+    tables = "".join(table(read(results, isa), words) for isa, words in ISAS.items()) if results.is_file() else ""
+    return f"{HEAD}{tables}{FOOT}" if tables else ""
 
 
 def table(lines: list[dict[str, Any]], words: str) -> str:
