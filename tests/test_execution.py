@@ -307,3 +307,16 @@ def test_weights_that_changed_are_cast_anew_inside_another_context() -> None:
             with torch.no_grad():
                 layer.weight.add_(1.0)
     assert not torch.equal(*seen)
+
+
+def test_converting_reports_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO's own `convert_model` sends what it converts to its makers, unless it is told not to."""
+    telemetry = pytest.importorskip("openvino_telemetry.main")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("somebody was told")
+
+    monkeypatch.setattr(telemetry.Telemetry, "init", refuse)
+    monkeypatch.setattr(telemetry.Telemetry, "send_event", refuse)
+    backbone = tiny.text_backbone()
+    assert execution._graph(lambda batch: [backbone.read_at(batch)], backbone) is not None

@@ -145,7 +145,8 @@ def _converted(read: Reader, backbone: Backbone, key: str, precision: str) -> Re
 
 def _graph(read: Reader, backbone: Backbone) -> Any:
     """Return a reader as OpenVINO's graph; None where it answers otherwise than the network itself in fp32."""
-    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     example = backbone.example_batch()
     inputs = tuple(example.values())
@@ -155,7 +156,9 @@ def _graph(read: Reader, backbone: Backbone) -> Any:
         warnings.simplefilter("ignore")  # tracing is noted as deprecated, and warns of every shape it follows
         module = _Positional(backbone.trunk, read, list(example))
         traced = torch.jit.trace(module, inputs, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
-        graph = openvino.convert_model(traced, example_input=inputs)
+        frontend = FrontEndManager().load_by_framework("pytorch")  # `convert_model` would report on its user
+        decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
+        graph = frontend.convert(frontend.load(decoder))
     found = _compiled(graph, list(example), "fp32")(example)
     agrees = len(found) == len(expected) and all(
         one.shape == other.shape and float(cosines(one, other).min()) >= CONVERTED
