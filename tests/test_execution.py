@@ -309,6 +309,17 @@ def test_weights_that_changed_are_cast_anew_inside_another_context() -> None:
     assert not torch.equal(*seen)
 
 
+def test_less_than_fp32_is_learned_in_only_where_it_saves_seconds() -> None:
+    backbone, strategy = tiny.text_backbone(), hs.FineTune()
+
+    def chosen(seconds: dict[str, float], n: int = 1000) -> str:
+        return plan._precision(strategy, backbone, n, "bf16", lambda _strategy, _storage, precision: seconds[precision])
+
+    assert chosen({"fp32": 0.1, "bf16": 0.05}) == "bf16"
+    assert chosen({"fp32": 0.1, "bf16": 0.09}) == "fp32"
+    assert chosen({"fp32": 0.1, "bf16": 0.05}, n=10) == "fp32"
+
+
 def test_converting_reports_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO's own `convert_model` sends what it converts to its makers, unless it is told not to."""
     telemetry = pytest.importorskip("openvino_telemetry.main")

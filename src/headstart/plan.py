@@ -38,6 +38,9 @@ FEWEST = 40
 SHORTER = 0.8
 """The share of a step in fp32 that one in another precision may take to be worth its rounding."""
 
+WORTH = 1.0
+"""Seconds that a training must become shorter by for less than fp32 to be used."""
+
 MEMORY_SHARE = 0.3
 UNKNOWN_MEMORY = 4e9
 
@@ -154,7 +157,8 @@ def make_plan(
     memory = n * backbone.card.dimensions * FP32
     rest = budget - lacking * execution.seconds
     device = choose_device()
-    precision = _precision([one for one in wanted if not isinstance(one, Probe)], choose_precision(device), pilot)
+    learning = [one for one in wanted if not isinstance(one, Probe)]
+    precision = _precision(learning[0], backbone, n, choose_precision(device), pilot) if learning else "fp32"
     for strategy in wanted:
         kept, why = _storage(backbone, strategy, n, precision)
         cost = 0.0
@@ -202,12 +206,13 @@ def in_words(strategy: Strategy, backbone: Backbone) -> str:
     return f"{strategy.word} above cut {strategy.cuts(backbone)[-1]}"
 
 
-def _precision(strategies: Sequence[Learning], possible: Precision, pilot: Pilot) -> Precision:
-    """Return the precision to learn in: less than fp32 only where a step is clearly shorter in it."""
-    if possible == "fp32" or not strategies:
+def _precision(strategy: Learning, backbone: Backbone, n: int, possible: Precision, pilot: Pilot) -> Precision:
+    """Return the precision to learn in: less than fp32 only where a step is clearly shorter and seconds count."""
+    if possible == "fp32":
         return possible
-    plain, short = (pilot(strategies[0], "whole", precision) for precision in ("fp32", possible))
-    return possible if short <= SHORTER * plain else "fp32"
+    plain, short = (pilot(strategy, "whole", precision) for precision in ("fp32", possible))
+    saved = _forecast(strategy, backbone, n, 1, plain - short)
+    return possible if short <= SHORTER * plain and saved >= WORTH else "fp32"
 
 
 def _forecast(strategy: Learning, backbone: Backbone, n: int, trainings: int, step: float) -> float:
