@@ -20,7 +20,7 @@ from headstart.devices import allowed_precisions, autocast, memory_kept, precisi
 from headstart.errors import OptionError
 from headstart.frozen import execution, features, trials
 from headstart.frozen.execution import Execution, cosines
-from headstart.frozen.features import features_of
+from headstart.frozen.features import features_at, features_of
 from headstart.frozen.passes import batches_by_length
 from headstart.frozen.states import States, Storage, rounding_error, states_at
 from headstart.frozen.trials import choose_execution
@@ -61,7 +61,7 @@ def test_a_converted_network_gives_the_features_of_the_network(case: tuple[Backb
     backbone, inputs = case
     got = features_of(backbone, inputs, execution=Execution(backend="openvino", cached=False))
     assert np.abs(got - hs.extract(backbone, inputs)).max() < 1e-4
-    assert execution._READERS[backbone.trunk]["features None"] is not None, "it fell back to the network itself"
+    assert execution._READERS[backbone.trunk]["features [None]"] is not None, "it fell back to the network itself"
 
 
 def test_a_converted_state_is_the_state(case: tuple[Backbone, Sequence[Any]]) -> None:
@@ -117,6 +117,31 @@ def test_changed_weights_preprocessing_or_cut_find_nothing(
     features_of(backbone, inputs, cut=2, execution=Execution())
     features_of(backbone, inputs, execution=Execution("bf16"))
     assert computed == [len(inputs)] * 6
+
+
+def test_several_cuts_are_read_in_one_pass(case: tuple[Backbone, Sequence[Any]], computed: list[int]) -> None:
+    backbone, inputs = case
+    alone = [features_of(backbone, inputs, cut=cut) for cut in (1, 2, None)]
+    computed.clear()
+    first = features_at(backbone, inputs[:3], [2], execution=Execution())
+    several = features_at(backbone, [*inputs, inputs[0]], [None, 2, 1, backbone.n_stages], execution=Execution())
+    assert computed == [3, len(inputs)]
+    assert np.array_equal(several[1][:3], first[0])
+    assert np.array_equal(several[0], several[3])
+    for one, other in zip(alone, [several[2], several[1], several[0]], strict=True):
+        assert np.allclose(other[:-1], one, atol=1e-5)
+        assert np.array_equal(other[-1], other[0])
+    again = features_at(backbone, inputs, [1, None], execution=Execution())
+    assert computed == [3, len(inputs)]
+    assert all(np.array_equal(one, other[:-1]) for one, other in zip(again, [several[2], several[0]], strict=True))
+
+
+def test_a_converted_network_reads_at_several_cuts(case: tuple[Backbone, Sequence[Any]]) -> None:
+    backbone, inputs = case
+    got = features_at(backbone, inputs, [1, None], execution=Execution(backend="openvino", cached=False))
+    assert execution._READERS[backbone.trunk]["features [1, None]"] is not None, "it fell back to the network itself"
+    assert np.abs(got[0] - features_of(backbone, inputs, cut=1)).max() < 1e-4
+    assert np.abs(got[1] - features_of(backbone, inputs)).max() < 1e-4
 
 
 def test_a_file_may_be_given_by_its_name(tmp_path: Path) -> None:
@@ -330,4 +355,4 @@ def test_converting_reports_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry.Telemetry, "init", refuse)
     monkeypatch.setattr(telemetry.Telemetry, "send_event", refuse)
     backbone = tiny.text_backbone()
-    assert execution._graph(lambda batch: [backbone.read_at(batch)], backbone) is not None
+    assert execution._graph(lambda batch: backbone.read_at(batch, None), backbone) is not None

@@ -252,6 +252,18 @@ def test_a_choice_that_is_interrupted_goes_on_to_the_same_bits(tmp_path: Path) -
     assert [arm["strategy"] for arm in models[0].record["arms"]] == ["probe", "finetune", "finetune"]
 
 
+def test_probes_at_several_cuts_stand_each_for_itself(backbone: Backbone) -> None:
+    data, cuts = examples(backbone), (1, 2, None)
+    alone = [hs.adapt(data, backbone=backbone, strategy=hs.Probe(cut=cut)) for cut in cuts]
+    both = hs.adapt(data, backbone=backbone, strategy=[hs.Probe(cut=cut) for cut in cuts])
+    arms = both.record["arms"]
+    assert [arm["cut"] for arm in arms] == [1, 2, "top"]
+    assert len({arm["error"] for arm in arms}) == 3
+    chosen = [arm["chosen"] for arm in arms].index(True)
+    assert digest(both) == digest(alone[chosen])
+    assert both.record["cut"] == arms[chosen]["cut"]
+
+
 def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
     keeper = Checkpoints(tmp_path)
     keeper.save("a", {"x": torch.arange(5.0)}, {"step": 3})

@@ -23,8 +23,8 @@ def study(task: Task, clock: Clock) -> dict[str, Any]:
         train, backbone = learning.training_part(task), hs.load_backbone("efficientnet_lite0")
     probe = hs.Probe(folds=FOLDS)
     with clock.phase("every cut"):
-        for cut in range(1, task.fewer(backbone.n_stages, 2) + 1):
-            hs.adapt(train, backbone=backbone, strategy=hs.Probe(cut=cut, folds=FOLDS))
+        cuts = range(1, task.fewer(backbone.n_stages, 2) + 1)
+        hs.adapt(train, backbone=backbone, strategy=[hs.Probe(cut=cut, folds=FOLDS) for cut in cuts])
     with clock.phase("five seeds"):
         for seed in SEEDS:
             hs.adapt(train, backbone=backbone, strategy=probe, seed=seed)

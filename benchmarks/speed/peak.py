@@ -40,7 +40,7 @@ def our_forward(backbone: hs.Backbone) -> tuple[Callable[[], object], str]:
     device = choose_device()
     execution = Execution(choose_precision(device), "openvino" if has_openvino() else "eager", cached=False)
     backbone.trunk.to(device).eval()
-    read = features_reader(backbone, None, execution)
+    read = features_reader(backbone, [None], execution)
     batch = {"x": moved(_pictures(), device)}
 
     def forward() -> object:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def adapt(
     train: Dataset,
     *,
     backbone: str | Backbone | None = None,
-    strategy: Strategy | None = None,
+    strategy: Strategy | Sequence[Strategy] | None = None,
     validation: Dataset | None = None,
     seed: int = 0,
     plan: Plan | None = None,
@@ -53,7 +53,7 @@ def adapt(
         train: what is learned from; a given test part in it never is.
         backbone: a name as `load_backbone` takes it, or a loaded backbone, which is not changed; the modality's
             default otherwise.
-        strategy: `Probe()` by default.
+        strategy: the one to run, or several to choose from out of fold, the simplest first; `Probe()` by default.
         validation: what choices are made on, such as the number of epochs; cross-validation inside `train` chooses a
             probe's penalty otherwise. It is learned from as well, once the choices are made.
         seed: of the folds, and of everything drawn while learning.
@@ -74,10 +74,11 @@ def adapt(
         >>> hs.adapt(data, backbone="wordllama", strategy=hs.Probe()).record["strategy"]
         'probe'
     """
-    strategy = _checked(train, strategy, seed)
+    _check(train, seed)
+    asked = asked_strategies(strategy) or [Probe()]
     path = user_path(checkpoint) if checkpoint is not None else None
     with checkpoints_beside(path) as keeper:
-        return adapt_to(begin(train, validation, backbone, seed, keeper, progress), [strategy], plan=plan)
+        return adapt_to(begin(train, validation, backbone, seed, keeper, progress), asked, plan=plan)
 
 
 @undisturbed()
@@ -110,7 +111,8 @@ def adapt_to(
         storage = plan.storage[-1] if plan.storage else "whole"
         plan = replace(plan, strategies=tuple(strategies), storage=(storage,) * len(strategies), left_out=())
     ground.keeper.keep_plan(question, plan.as_dict())
-    ground = replace(ground, execution=plan.execution)
+    cuts = tuple(one.cut for one in plan.strategies if isinstance(one, Probe) and one.cut is not None)
+    ground = replace(ground, execution=plan.execution, cuts=cuts)
     with steady(plan.threads):
         if not ground.is_faithful:
             plan = replace(plan, execution=EXACT, left_out=(*plan.left_out, UNFAITHFUL.format(plan.execution)))
@@ -132,7 +134,7 @@ def _pilot(ground: Ground) -> Pilot:
             ground.backbone,
             examples,
             ground.task,
-            features=ground.features_of(examples) if strategy.starts_from_probe else None,
+            features=ground.features_of(examples)[0] if strategy.starts_from_probe else None,
             strength=DEFAULT_STRENGTH,
             balanced=False,
             storage=storage,
@@ -205,12 +207,24 @@ def _model(ground: Ground, backbone: Backbone, cut: int | None, head: LinearHead
     return Model(backbone, cut, head, ground.task, ground.train.columns, record, seen)
 
 
-def _checked(train: object, strategy: object, seed: object) -> Strategy:
+def asked_strategies(strategy: object) -> list[Strategy] | None:
+    """Return what was asked for as a list; None where nothing was.
+
+    Raises:
+        OptionError: it is no strategy.
+    """
+    if strategy is None:
+        return None
+    kinds = tuple(KINDS.values())
+    asked = [strategy] if isinstance(strategy, kinds) else list(strategy) if isinstance(strategy, list | tuple) else []
+    if not asked or not all(isinstance(one, kinds) for one in asked):
+        expected = ", ".join(f"hs.{kind.__name__}()" for kind in kinds) + ", or a list of them"
+        raise OptionError("the strategy is unknown.", expected=expected, got=repr(strategy))
+    return asked
+
+
+def _check(train: object, seed: object) -> None:
     if not isinstance(train, Dataset):
         raise DataError("this is not a data set.", expected="what hs.read returns", got=type(train).__name__)
-    if strategy is not None and not isinstance(strategy, tuple(KINDS.values())):
-        expected = ", ".join(f"hs.{kind.__name__}()" for kind in KINDS.values())
-        raise OptionError("the strategy is unknown.", expected=expected, got=repr(strategy))
     if not isinstance(seed, int) or seed < 0:
         raise OptionError("the seed is no whole number from 0.", expected="a whole number", got=repr(seed))
-    return Probe() if strategy is None else cast(Strategy, strategy)

@@ -68,28 +68,43 @@ def consider(ground: Ground, plan: Plan) -> Choice:
     With a validation set even a single one is run on it first: that chooses its number of epochs.
     """
     several = len(plan.strategies) > 1
-    probes = [strategy for strategy in plan.strategies if isinstance(strategy, Probe)]
-    probe = probes[0] if probes else Probe()
-    fitted = ground.probe(replace(probe, folds=plan.folds) if several else probe)
-    if plan.strategies == (probe,):
-        return Choice(probe, fitted)
+    fitted = _fitted(ground, plan)
+    if len(plan.strategies) == len(fitted) == 1:
+        return Choice(plan.strategies[0], fitted[0])
+    start = _start(ground, plan, fitted)
     folds = ground.folds(plan.folds) if several or ground.held is not None else []
     arms: list[Arm] = []
     choices: list[Choice] = []
     for place, strategy in enumerate(plan.strategies):
         if isinstance(strategy, Probe):
             cut = "top" if strategy.cut is None else ground.backbone.replay.resolve(strategy.cut)
-            arms.append(Arm(strategy.name, cut, fitted.outputs, fitted.seen))
-            choices.append(Choice(strategy, fitted))
+            arms.append(Arm(strategy.name, cut, fitted[place].outputs, fitted[place].seen))
+            choices.append(Choice(strategy, fitted[place]))
             continue
-        tuning, tested = _tuning(ground, plan, place, fitted)
+        tuning, tested = _tuning(ground, plan, place, start)
         arms.append(_out_of_fold(ground, tuning, folds, f"{place}-{strategy.name}") if folds else _unseen(tuning))
-        choices.append(Choice(strategy, fitted, tuning, arms[-1].epoch, (), tested))
+        choices.append(Choice(strategy, start, tuning, arms[-1].epoch, (), tested))
     if not several or not folds:
         return choices[0]
-    best, standings = choose(arms, ground.truth, ground.task, ground.units, balanced=fitted.balanced)
+    best, standings = choose(arms, ground.truth, ground.task, ground.units, balanced=start.balanced)
     told = [_told(ground, arm, standing, arm is arms[best]) for arm, standing in zip(arms, standings, strict=True)]
     return replace(choices[best], arms=tuple(told))
+
+
+def _fitted(ground: Ground, plan: Plan) -> dict[int, Fitted]:
+    """Return the plan's probes, fitted, by place; beside strategies that learn, they are seen on the same folds."""
+    probes = {place: one for place, one in enumerate(plan.strategies) if isinstance(one, Probe)}
+    is_beside = len(probes) < len(plan.strategies)
+    return {place: ground.probe(replace(one, folds=plan.folds) if is_beside else one) for place, one in probes.items()}
+
+
+def _start(ground: Ground, plan: Plan, fitted: dict[int, Fitted]) -> Fitted:
+    """Return the probe at the top, which learning begins with; where nothing learns, the first probe."""
+    at_top = (place for place, one in enumerate(plan.strategies) if isinstance(one, Probe) and one.cut is None)
+    place = next(at_top, 0 if len(fitted) == len(plan.strategies) else None)
+    if place is not None:
+        return fitted[place]
+    return ground.probe(replace(Probe(), folds=plan.folds) if len(plan.strategies) > 1 else Probe())
 
 
 def _tuning(ground: Ground, plan: Plan, place: int, fitted: Fitted) -> tuple[Tuning, dict[str, Any] | None]:

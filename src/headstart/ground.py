@@ -18,7 +18,7 @@ from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
 from headstart.errors import DataError
 from headstart.frozen.execution import EXACT, Execution
-from headstart.frozen.features import count_lacking, features_of
+from headstart.frozen.features import count_lacking, features_at, features_of
 from headstart.frozen.trials import few_of
 from headstart.heads import fit_head
 from headstart.progress import Progress
@@ -46,6 +46,7 @@ class Ground:
         keeper: where unfinished work is kept.
         progress: called with (phase, done, total).
         execution: how frozen stages are run.
+        cuts: where features are read beside the top.
     """
 
     backbone: Backbone
@@ -55,6 +56,7 @@ class Ground:
     keeper: Checkpoints
     progress: Progress
     execution: Execution = EXACT
+    cuts: tuple[int, ...] = ()
 
     @cached_property
     def examples(self) -> Dataset:
@@ -82,17 +84,23 @@ class Ground:
         groups = self.examples.groups
         return np.unique(groups, return_inverse=True)[1] if groups is not None else None
 
-    @cached_property
+    @property
     def features(self) -> np.ndarray:
         """The examples' features (n, d) at the top."""
-        return self.features_of(self.examples)
+        return self._features[None]
 
-    def features_of(self, examples: Dataset, cut: int | None = None) -> np.ndarray:
-        """Return the features (n, d) of some examples at a cut, or at the top."""
-        return features_of(
+    @cached_property
+    def _features(self) -> dict[int | None, np.ndarray]:
+        """The examples' features (n, d) by cut, None for the top, from one pass."""
+        cuts = [None, *dict.fromkeys(self.cuts)]
+        return dict(zip(cuts, self.features_of(self.examples, cuts), strict=True))
+
+    def features_of(self, examples: Dataset, cuts: Sequence[int | None] = (None,)) -> list[np.ndarray]:
+        """Return the features (n, d) of some examples at each cut, None for the top."""
+        return features_at(
             self.backbone,
             examples.inputs,
-            cut=cut,
+            cuts,
             execution=self.execution,
             contents=examples.contents,
             keeper=self.keeper,
@@ -123,9 +131,7 @@ class Ground:
 
     def probe(self, probe: Probe) -> Fitted:
         """Fit a probe on all examples."""
-        features = self.features
-        if probe.cut is not None and self.backbone.replay.resolve(probe.cut) != self.backbone.n_stages:
-            features = self.features_of(self.examples, probe.cut)
+        features = self._features[probe.cut]
         return fit_probe(probe, features, self.examples, self.held, self.task, seed=self.seed, progress=self.progress)
 
     def folds(self, k: int) -> list[np.ndarray]:

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from headstart import artifact
-from headstart.adaptation import adapt_to
+from headstart.adaptation import adapt_to, asked_strategies
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.data import Dataset, Finding, check, read
-from headstart.errors import DataError, OptionError
+from headstart.errors import DataError
 from headstart.evaluation import Evaluation, evaluate
 from headstart.ground import begin
 from headstart.model import Model
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
-from headstart.strategies import KINDS, Probe, Strategy
+from headstart.strategies import Probe, Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, some, user_path
 
@@ -181,7 +181,7 @@ def fit(
         dataset = read(data, input=input, target=target, group=group, sensitive=sensitive, task=task, progress=progress)
         findings = check(dataset)
         train, validation, tested, split_notes = _three_sets(dataset, test, seed)
-    strategies = _strategies(strategy)
+    strategies = asked_strategies(strategy)
     with checkpoints_beside(path) as keeper:
         with clock.phase("load"):
             ground = begin(train, validation, backbone or None, seed, keeper, progress)
@@ -209,18 +209,6 @@ def fit(
         _forecast(model, clock.within),
         path,
     )
-
-
-def _strategies(strategy: object) -> list[Strategy] | None:
-    """Return what was asked for as a list; None where nothing was."""
-    if strategy is None:
-        return None
-    kinds = tuple(KINDS.values())
-    asked = [strategy] if isinstance(strategy, kinds) else list(strategy) if isinstance(strategy, list | tuple) else []
-    if not asked or not all(isinstance(one, kinds) for one in asked):
-        expected = ", ".join(f"hs.{kind.__name__}()" for kind in kinds) + ", or a list of them"
-        raise OptionError("the strategy is unknown.", expected=expected, got=repr(strategy))
-    return asked
 
 
 def _three_sets(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset | None, Dataset, tuple[str, ...]]:

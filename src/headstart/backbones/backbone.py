@@ -141,25 +141,34 @@ class Backbone:
             features: Tensor = self.trunk(**batch)
         return features
 
-    def read_at(self, batch: Batch, cut: int | None = None) -> Tensor:
-        """Return the features (n, d) that a probe reads at a cut: the state there, averaged over its places.
+    def read_at(self, batch: Batch, *cuts: int | None) -> list[Tensor]:
+        """Return the features (n, d) that a probe reads at each cut: the state there, averaged over its places.
 
-        Without a cut, or at the top, these are the network's own pooled features.
+        The network runs once, as far as the highest cut.
+        At the top, which None stands for too, these are the network's own pooled features.
 
         Raises:
             OptionError: there is no such cut, or nothing below it.
-            BackboneError: the state at the cut cannot be read as features.
+            BackboneError: the state at a cut cannot be read as features.
         """
-        if cut is None:
-            return self.whole(batch)
-        frozen = self.replay.resolve(cut)
-        if frozen == self.n_stages:
-            return self.whole(batch)
-        if frozen == 0:
+        if set(cuts) == {None}:
+            return [self.whole(batch)] * len(cuts)
+        frozen = [self.n_stages if cut is None else self.replay.resolve(cut) for cut in cuts]
+        if 0 in frozen:
             raise OptionError(
-                "nothing lies below cut 0 to be read.", expected=f"a cut from 1 to {self.n_stages}", got=str(cut)
+                "nothing lies below cut 0 to be read.", expected=f"a cut from 1 to {self.n_stages}", got="0"
             )
-        tensors = [leaf for leaf in tree_leaves(self.below(batch, cut)) if torch.is_tensor(leaf)]
+        features: dict[int, Tensor] = {}
+
+        def see(cut: int, state: State) -> None:
+            features[cut] = state if cut == self.n_stages else self._read(batch, cut, state)
+
+        with self._lock:
+            self.replay.show(batch, frozen, see)
+        return [features[cut] for cut in frozen]
+
+    def _read(self, batch: Batch, cut: int, state: State) -> Tensor:
+        tensors = [leaf for leaf in tree_leaves(state) if torch.is_tensor(leaf)]
         features = self.prepare.read([one for one in tensors if one.is_floating_point()], self.trunk, batch)
         if features is None:
             raise BackboneError(

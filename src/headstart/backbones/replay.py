@@ -9,7 +9,7 @@ Which cuts are sound is decided beforehand, by `planning`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -22,6 +22,8 @@ from headstart.errors import OptionError
 Batch: TypeAlias = Mapping[str, Tensor]
 State: TypeAlias = Any
 """A tree of tensors: what the last frozen module returned."""
+
+Hook: TypeAlias = Callable[[nn.Module, Any, Any], None]
 
 REMEMBERED_SHAPES = 512
 
@@ -124,6 +126,10 @@ class Replay:
             features = run_above(self.trunk, self.plan, cut, batch, state, self._shapes_below(batch, cut))
         return features
 
+    def show(self, batch: Batch, cuts: Sequence[int], see: Callable[[int, State], None]) -> None:
+        """Run the network once, and call `see` with each of some cuts, from 1 on, and the state there."""
+        show_states(self.trunk, self.plan, cuts, batch, see)
+
     def _shapes_below(self, batch: Batch, cut: int) -> dict[str, Any]:
         """Return the shapes the stubs stand for, from one real pass where this kind of batch is new."""
         if len(self.shapes) > REMEMBERED_SHAPES:
@@ -138,9 +144,8 @@ class Replay:
 def run_below(trunk: nn.Module, plan: CutPlan, cut: int, batch: Batch, shapes: dict[str, Any]) -> State:
     """Run the network up to a cut, noting in `shapes` what each frozen module returned."""
     names = plan.frozen(cut)
-    modules = dict(trunk.named_modules())
 
-    def note(name: str) -> Callable[..., None]:
+    def note(name: str) -> Hook:
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
             shapes[name] = tree_map(_shape_of, output)
 
@@ -149,16 +154,47 @@ def run_below(trunk: nn.Module, plan: CutPlan, cut: int, batch: Batch, shapes: d
     def stop(_module: nn.Module, _args: Any, output: Any) -> None:
         raise _CutReached(output)
 
-    hooks = [] if shapes else [modules[name].register_forward_hook(note(name)) for name in names]
-    hooks.append(modules[names[-1]].register_forward_hook(stop))
+    hooks = [] if shapes else [(name, note(name)) for name in names]
+    return _reached(trunk, batch, [*hooks, (names[-1], stop)])
+
+
+def show_states(
+    trunk: nn.Module, plan: CutPlan, cuts: Sequence[int], batch: Batch, see: Callable[[int, State], None]
+) -> None:
+    """Run the network once, up to the highest of some cuts, and show the state at each of them.
+
+    It is shown before anything above it runs: that may change it in place.
+    """
+    below = sorted(cut for cut in set(cuts) if cut < len(plan.stages))
+
+    def shown(cut: int) -> Hook:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            see(cut, output)
+            if cut == max(cuts):
+                raise _CutReached(output)
+
+        return hook
+
+    to_top = max(cuts) == len(plan.stages)
+    last = _reached(trunk, batch, [(plan.frozen(cut)[-1], shown(cut)) for cut in below], to_top=to_top)
+    if to_top:
+        see(max(cuts), last)
+
+
+def _reached(trunk: nn.Module, batch: Batch, hooks: Sequence[tuple[str, Hook]], *, to_top: bool = False) -> Any:
+    """Run the network with hooks on modules; return the state that one of them ends it with, or its features."""
+    modules = dict(trunk.named_modules())
+    handles = [modules[name].register_forward_hook(hook) for name, hook in hooks]
     try:
-        trunk(**batch)
+        features = trunk(**batch)
     except _CutReached as reached:
         return reached.state
     finally:
-        for hook in hooks:
-            hook.remove()
-    raise AssertionError(f"the module {names[-1]} was never called")
+        for handle in handles:
+            handle.remove()
+    if not to_top:
+        raise AssertionError(f"the module {hooks[-1][0]} was never called")
+    return features
 
 
 def run_above(

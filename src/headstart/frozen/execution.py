@@ -69,13 +69,13 @@ EXACT = Execution(cached=False)
 """What all other ways are compared with."""
 
 
-def features_reader(backbone: Backbone, cut: int | None, execution: Execution) -> Reader:
-    """Return what runs a batch to its features (n, d) at a cut, in fp32."""
+def features_reader(backbone: Backbone, cuts: Sequence[int | None], execution: Execution) -> Reader:
+    """Return what runs a batch to its features (n, d) at each cut, in fp32."""
 
     def read(batch: Batch) -> list[Tensor]:
-        return [backbone.read_at(batch, cut)]
+        return backbone.read_at(batch, *cuts)
 
-    run = _in_its_way(read, backbone, f"features {cut}", execution)
+    run = _in_its_way(read, backbone, f"features {cuts}", execution)
     return lambda batch: [leaf.float() for leaf in run(batch)]
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from headstart.backbones.backbone import Backbone
+from headstart.cache import Shelf
 from headstart.checkpoints import Checkpoints
 from headstart.devices import undisturbed
 from headstart.frozen.execution import EXACT, Execution, features_reader
-from headstart.frozen.passes import contents_of, gap_in, passed, shelf_for
+from headstart.frozen.passes import Gap, contents_of, gap_in, passed, shelf_for
 from headstart.frozen.trials import choose_execution
 from headstart.progress import Progress, silent
 from headstart.wording import user_path
@@ -62,7 +65,6 @@ def extract(
     return features_of(backbone, inputs, cut=cut, execution=execution, batch_size=batch_size, progress=progress)
 
 
-@undisturbed()
 def features_of(
     backbone: Backbone,
     inputs: Sequence[Any],
@@ -74,50 +76,133 @@ def features_of(
     keeper: Checkpoints | None = None,
     progress: Progress = silent,
 ) -> np.ndarray:
-    """Return the features (n, d) of inputs, run as an execution says, in fp32.
+    """Return the features (n, d) of inputs at one cut, or at the top, as `features_at` does at several."""
+    (features,) = features_at(
+        backbone,
+        inputs,
+        [cut],
+        execution=execution,
+        contents=contents,
+        batch_size=batch_size,
+        keeper=keeper,
+        progress=progress,
+    )
+    return features
+
+
+@undisturbed()
+def features_at(
+    backbone: Backbone,
+    inputs: Sequence[Any],
+    cuts: Sequence[int | None],
+    *,
+    execution: Execution = EXACT,
+    contents: Sequence[str] | None = None,
+    batch_size: int | None = None,
+    keeper: Checkpoints | None = None,
+    progress: Progress = silent,
+) -> list[np.ndarray]:
+    """Return the features (n, d) of inputs at each cut, in fp32: what the cache lacks comes from a single pass.
 
     Args:
         backbone: the source.
         inputs: (n,) files, pictures, arrays or texts.
-        cut: the number of frozen stages to read after; None reads at the top.
+        cuts: the numbers of frozen stages to read after; None reads at the top.
         execution: how they are computed, and whether the cache is asked first.
         contents: (n,) the hash of each input's content, where it is known.
         batch_size: inputs a batch; what suits the modality otherwise.
         keeper: where unfinished work is kept; without it a short pass leaves nothing behind until it is whole.
         progress: called with (phase, done, total).
+
+    Raises:
+        OptionError: there is no such cut.
+        BackboneError: the state at a cut cannot be read as features.
     """
     if not len(inputs):
-        return np.empty((0, 0), dtype=np.float32)
-    own = cut if cut is None else backbone.replay.resolve(cut)
-    shelf = shelf_for(backbone, execution, kind="features", cut="top" if own is None else own)
+        return [np.empty((0, 0), dtype=np.float32) for _ in cuts]
     keys = contents_of(inputs, contents) if execution.cached else [str(place) for place in range(len(inputs))]
-    found = shelf.find(keys)
-    gap = gap_in(shelf, keys, found, keeper)
-    known = found[:, 0] >= 0
-    features: np.ndarray | None = None
-    if known.any():
-        rows = shelf.stacked(found[known])
-        features = _room(len(inputs), rows.shape[1])
-        features[known] = rows.numpy()
-    read = features_reader(backbone, own, execution) if gap.lacking else None
-    chosen = [inputs[place] for place in gap.places]
-    waits = keeper is None and len(gap.places) <= SHORT
-    for numbers, (batch,) in (
-        passed(backbone, chosen, read, needed=gap.is_needed, batch_size=batch_size, progress=progress) if read else ()
-    ):
-        features = _room(len(inputs), batch.shape[1]) if features is None else features
-        wanted = [number for number in range(len(numbers)) if gap.is_needed(numbers[number])]
-        places = [gap.places[numbers[number]] for number in wanted]
-        features[places] = batch.cpu().numpy()[wanted]
-        if not waits:
-            shelf.add_many([keys[place] for place in places], torch.from_numpy(features[places]))
-    assert features is not None
-    if waits and gap.lacking:
-        places = sorted(gap.lacking)
-        shelf.add_many([keys[place] for place in places], torch.from_numpy(features[places]))
-    shelf.write()
-    _repeat(features, keys, sorted(gap.lacking), ~known)
-    return features
+    own = [_below_top(backbone, cut) for cut in cuts]
+    tables = {cut: _Table(cut, shelf_for(backbone, execution, kind="features", cut=_named(cut)), keys) for cut in own}
+    lacking = [table for table in tables.values() if not table.is_whole]
+    if lacking:
+        found = np.minimum.reduce([table.found for table in lacking])
+        gap = gap_in([table.shelf for table in lacking], keys, found, keeper)
+        chosen = [inputs[place] for place in gap.places]
+        read = features_reader(backbone, [table.cut for table in lacking], execution)
+        batches = passed(backbone, chosen, read, needed=gap.is_needed, batch_size=batch_size, progress=progress)
+        _fill(lacking, gap, batches, waits=keeper is None and len(chosen) <= SHORT)
+    return [tables[cut].features for cut in own]
+
+
+def _fill(
+    tables: Sequence[_Table], gap: Gap, batches: Iterable[tuple[list[int], list[Tensor]]], *, waits: bool
+) -> None:
+    """Put what a pass gives into the tables; what waits is handed to the cache only once it is whole."""
+    for numbers, rows in batches:
+        wanted = [place for place, number in enumerate(numbers) if gap.is_needed(number)]
+        places = [gap.places[numbers[place]] for place in wanted]
+        for table, own in zip(tables, rows, strict=True):
+            table.put(places, own.cpu().numpy()[wanted], keep=not waits)
+    for table in tables:
+        table.close(sorted(gap.lacking), keep=waits)
+
+
+@dataclass(eq=False)
+class _Table:
+    """The features at one cut: what the cache has of them, and room for the others."""
+
+    cut: int | None
+    shelf: Shelf
+    keys: Sequence[str]
+    found: np.ndarray = field(init=False)
+    _features: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.found = self.shelf.find(self.keys)
+        if self.known.any():
+            rows = self.shelf.stacked(self.found[self.known])
+            self._made(rows.shape[1])[self.known] = rows.numpy()
+
+    @property
+    def known(self) -> np.ndarray:
+        """Tell (n,) what the cache has."""
+        return np.asarray(self.found[:, 0] >= 0)
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(self.known.all())
+
+    @property
+    def features(self) -> np.ndarray:
+        """The features (n, d), once nothing is lacking."""
+        assert self._features is not None
+        return self._features
+
+    def put(self, places: list[int], rows: np.ndarray, *, keep: bool) -> None:
+        """Take in what was computed of some inputs, and hand it to the cache."""
+        new = ~self.known[places]
+        self._made(rows.shape[1])[np.array(places)[new]] = rows[new]
+        if keep:
+            self._keep(places)
+
+    def close(self, computed: list[int], *, keep: bool) -> None:
+        """Write what was computed, and give it to other inputs of the same content."""
+        if keep:
+            self._keep(computed)
+        self.shelf.write()
+        place_of = {self.keys[place]: place for place in computed}
+        for place in np.flatnonzero(~self.known).tolist():
+            if place_of[self.keys[place]] != place:
+                self.features[place] = self.features[place_of[self.keys[place]]]
+
+    def _keep(self, places: list[int]) -> None:
+        new = [place for place in places if not self.known[place]]
+        self.shelf.add_many([self.keys[place] for place in new], torch.from_numpy(self.features[new]))
+
+    def _made(self, d: int) -> np.ndarray:
+        if self._features is None:
+            self._features = _room(len(self.keys), d)
+        return self._features
 
 
 def count_lacking(backbone: Backbone, contents: Sequence[str], execution: Execution) -> int:
@@ -126,13 +211,14 @@ def count_lacking(backbone: Backbone, contents: Sequence[str], execution: Execut
     return int((found[:, 0] < 0).sum())
 
 
-def _repeat(features: np.ndarray, keys: Sequence[str], computed: list[int], wanted: np.ndarray) -> None:
-    """Give what was computed for one input to the others of the same content."""
-    if len(computed) == int(wanted.sum()):
-        return
-    place_of = {keys[place]: place for place in computed}
-    for place in np.flatnonzero(wanted).tolist():
-        features[place] = features[place_of[keys[place]]]
+def _below_top(backbone: Backbone, cut: int | None) -> int | None:
+    """Return a cut as the number of frozen stages; the top, however it is said, as None."""
+    frozen = cut if cut is None else backbone.replay.resolve(cut)
+    return None if frozen is None or frozen == backbone.n_stages else frozen
+
+
+def _named(cut: int | None) -> int | str:
+    return "top" if cut is None else cut
 
 
 def _room(n: int, d: int) -> np.ndarray:

@@ -131,8 +131,8 @@ class Gap:
         return self.places[number] in self.lacking
 
 
-def gap_in(shelf: Shelf, contents: Sequence[str], found: np.ndarray, keeper: Checkpoints | None) -> Gap:
-    """Return what a shelf lacks.
+def gap_in(shelves: Sequence[Shelf], contents: Sequence[str], found: np.ndarray, keeper: Checkpoints | None) -> Gap:
+    """Return what any of some shelves lacks: of a place found in all of them, `found` (n, 2) is not negative.
 
     Rounding depends on what an input is batched with, so a run that is taken up again batches as it did at first.
     """
@@ -140,9 +140,9 @@ def gap_in(shelf: Shelf, contents: Sequence[str], found: np.ndarray, keeper: Che
     for place in np.flatnonzero(found[:, 0] < 0).tolist():
         first.setdefault(contents[place], place)
     lacking = frozenset(first.values())
-    if keeper is None or keeper.folder is None or not (shelf.keeps and contents):
+    if keeper is None or keeper.folder is None or not (shelves[0].keeps and contents):
         return Gap(list(first.values()), lacking)
-    name = _digest(f"{shelf.text} {_digest(' '.join(contents))}")
+    name = _digest(f"{' '.join(shelf.text for shelf in shelves)} {_digest(' '.join(contents))}")
     begun = keeper.first(f"pass-{name[:NAME]}", list(first))
     place_of = {content: place for place, content in reversed(list(enumerate(contents)))}
     lost = sorted(lacking - {place_of[content] for content in begun})

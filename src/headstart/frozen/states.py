@@ -240,7 +240,7 @@ def _rows(
     drawn = f"{states.augment} {view}" if view else ""
     shelf = shelf_for(backbone, execution if cut else EXACT, kind="states", cut=cut, storage=states.storage, view=drawn)
     found = shelf.find(keys)
-    gap = gap_in(shelf, keys, found, keeper)
+    gap = gap_in([shelf], keys, found, keeper)
     read = state_reader(backbone, cut, execution) if cut and gap.lacking else None
     computed: dict[str, tuple[Tensor, ...]] = {}
 

@@ -89,7 +89,7 @@ def _tried(backbone: Backbone, inputs: Sequence[Any], contents: Sequence[str] | 
     backbone.trunk.to(device).eval()
     batch = {name: moved(tensor, device) for name, tensor in backbone.prepare([inputs[place] for place in few]).items()}
     plain = Execution()
-    truth, seconds = _measured(features_reader(backbone, None, plain), batch)
+    truth, seconds = _measured(features_reader(backbone, [None], plain), batch)
     if n * seconds / len(few) < WORTH:
         return replace(plain, precision=allowed[0], cached=backbone.architecture["library"] != "static")
     plain = replace(plain, cached=seconds / len(few) >= CHEAP, seconds=seconds / len(few))
@@ -113,7 +113,7 @@ def _best(ways: list[Execution], backbone: Backbone, batch: Batch, truth: Tensor
     """Return the fastest of several ways that are faithful, or what was best before."""
     for way in ways:
         try:
-            features, seconds = _measured(features_reader(backbone, None, way), batch)
+            features, seconds = _measured(features_reader(backbone, [None], way), batch)
         except (RuntimeError, NotImplementedError):  # a precision that a layer does not know on this device
             continue
         one = replace(way, seconds=seconds / len(features), cosine=float(cosines(features, truth).mean()))
