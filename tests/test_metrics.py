@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
-from headstart import metrics
+from headstart import metrics, statistics
 from headstart.evaluation import Evaluation
 from headstart.statistics import Measure, percentile_interval, resampled_weights, wilson
 from headstart.tasks import Task
@@ -88,7 +88,7 @@ def test_bootstrap_intervals_of_means_cover() -> None:
     covered = 0
     for trial in range(200):
         values = noise.normal(size=60)
-        weights = resampled_weights(np.arange(60), 400, seed=trial)
+        weights = np.concatenate(list(resampled_weights(np.arange(60), 400, seed=trial)))
         low, high = percentile_interval(values.mean(), (weights @ values) / weights.sum(1))
         covered += low <= 0 <= high
     assert 0.89 <= covered / 200 <= 0.99
@@ -102,6 +102,14 @@ def test_groups_widen_intervals_when_their_members_agree() -> None:
     alone = metrics.measure(CLASSES, truth, outputs)["accuracy"]
     grouped = metrics.measure(CLASSES, truth, outputs, np.arange(400) // 10)["accuracy"]
     assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+def test_intervals_do_not_depend_on_how_many_samples_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = np.random.default_rng(0)
+    truth, outputs = dice.integers(0, 3, 50), dice.dirichlet(np.ones(3), 50)
+    whole = metrics.measure(CLASSES, truth, outputs)
+    monkeypatch.setattr(statistics, "AT_ONCE", 333)
+    assert metrics.measure(CLASSES, truth, outputs) == whole
 
 
 def test_a_perfect_score_has_an_interval_too() -> None:

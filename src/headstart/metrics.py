@@ -50,9 +50,9 @@ def measure(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarra
     """
     table = {"classification": _classification, "multilabel": _multilabel, "regression": _regression}
     own = np.arange(len(truth)) if units is None else np.unique(units, return_inverse=True)[1]
-    weights = resampled_weights(own, resamples_for(len(truth), task.n_outputs))
     found = table[task.kind](truth, outputs)
-    measured = {name: _with_interval(name, metric, weights, own, units is None) for name, metric in found.items()}
+    samples = _sampled(found, own, resamples_for(len(truth), task.n_outputs))
+    measured = {name: _with_interval(name, found[name], samples[name], own, units is None) for name in found}
     return {name: one for name, one in measured.items() if one.units > 1 or name in BOUNDED}
 
 
@@ -115,11 +115,22 @@ def _share(right: np.ndarray, units: np.ndarray | None) -> dict[str, float | int
         return None
     own = np.arange(n) if units is None else np.unique(units, return_inverse=True)[1]
     metric = Metric(float(right.mean()), _mean(right.astype(float)))
-    weights = resampled_weights(own, FEWER_RESAMPLES) if units is not None else np.ones((1, n))
-    return _with_interval("accuracy", metric, weights, own, units is None).as_dict()
+    samples = _sampled({"share": metric}, own, FEWER_RESAMPLES)["share"] if units is not None else np.zeros(0)
+    return _with_interval("accuracy", metric, samples, own, units is None).as_dict()
 
 
-def _with_interval(name: str, metric: Metric, weights: np.ndarray, units: np.ndarray, alone: bool) -> Measure:
+def _sampled(found: dict[str, Metric], units: np.ndarray, resamples: int) -> dict[str, np.ndarray]:
+    """Return each metric's value (r,) in bootstrap samples of whole units, the same samples for all."""
+    samples: dict[str, list[np.ndarray]] = {name: [] for name in found}
+    with np.errstate(all="ignore"):
+        for weights in resampled_weights(units, resamples):
+            for name, metric in found.items():
+                own = weights if metric.used is None or metric.used.all() else weights[:, metric.used]
+                samples[name].append(metric.weighted(own))
+    return {name: np.concatenate(parts) for name, parts in samples.items()}
+
+
+def _with_interval(name: str, metric: Metric, samples: np.ndarray, units: np.ndarray, alone: bool) -> Measure:
     """Return a metric with Wilson's interval for a share of lone examples, otherwise the bootstrap's.
 
     Where the bootstrap sees too little spread (all right, all wrong, few units), the interval is widened to Wilson's
@@ -132,8 +143,6 @@ def _with_interval(name: str, metric: Metric, weights: np.ndarray, units: np.nda
         return Measure(metric.value, *wilson(round(metric.value * count), count), count, k)
     if k < 2:
         return Measure(metric.value, 0.0, 1.0, count, k)
-    with np.errstate(all="ignore"):
-        samples = metric.weighted(weights[:, used])
     low, high = percentile_interval(metric.value, samples)
     if name in BOUNDED and (metric.value in (0.0, 1.0) or k < FEW_UNITS):
         by_count = wilson(metric.value * k, k)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ RESAMPLES = 1000
 FEWER_RESAMPLES = 200
 LARGE = 1_000_000
 """From this many examples × classes on, fewer resamples are drawn."""
+
+AT_ONCE = 4_000_000
+"""Weights of examples that are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +59,25 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
-def resampled_weights(units: np.ndarray, resamples: int, seed: int = 0) -> np.ndarray:
-    """Return (r, n) how often each example stands in each bootstrap sample of whole units (Efron 1979).
+def resampled_weights(units: np.ndarray, resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yield, some samples at a time, (r, n) how often each example stands in bootstrap samples of whole units.
+
+    (Efron 1979.) All of them together would not fit in memory where there are many examples.
 
     Args:
         units: (n,) number of the unit (group) of each example.
-        resamples: r.
+        resamples: of them in all.
         seed: the same seed gives the same samples.
     """
     _, place = np.unique(units, return_inverse=True)
     k = int(place.max()) + 1
     dice = np.random.default_rng(seed)
-    weights = np.empty((resamples, len(units)), dtype=np.float32)
-    for row in weights:
-        row[:] = np.bincount(dice.integers(0, k, k), minlength=k)[place]
-    return weights
+    most = max(1, AT_ONCE // len(units))
+    for start in range(0, resamples, most):
+        weights = np.empty((min(most, resamples - start), len(units)), dtype=np.float32)
+        for row in weights:
+            row[:] = np.bincount(dice.integers(0, k, k), minlength=k)[place]
+        yield weights
 
 
 def percentile_interval(value: float, resampled: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
