@@ -22,6 +22,7 @@ import numpy as np
 
 import headstart as hs
 from benchmarks.sets import root
+from headstart.frozen.execution import Execution
 from headstart.plan import Plan
 
 RESULTS = Path(__file__).parent / "results" / "kills.jsonl"
@@ -85,7 +86,7 @@ def command(way: Way, folder: Path, out: Path) -> list[str]:
     words = [sys.executable, "-c", PROGRAM, *way.words]
     if way.plan:
         n = len(way.plan)
-        plan = Plan(way.plan, 3, "fp32", 1, (True,) * n, (0.0,) * n)
+        plan = Plan(way.plan, 3, "fp32", Execution(), 1, ("whole",) * n, (0.0,) * n)
         (folder / "plan.json").write_text(json.dumps(plan.as_dict()), encoding="utf-8")
         words += ["--plan", str(folder / "plan.json")]
     return [*words, "--out", str(out)]
