@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils._pytree import tree_leaves
 
 import headstart as hs
 from headstart import plan
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.replay import Shape
 from headstart.cache import the_cache
 from headstart.checkpoints import Checkpoints, checkpoints_beside
 from headstart.devices import allowed_precisions, autocast, memory_kept, precisions, undisturbed
@@ -142,6 +145,28 @@ def test_a_converted_network_reads_at_several_cuts(case: tuple[Backbone, Sequenc
     assert execution._READERS[backbone.trunk]["features [1, None]"] is not None, "it fell back to the network itself"
     assert np.abs(got[0] - features_of(backbone, inputs, cut=1)).max() < 1e-4
     assert np.abs(got[1] - features_of(backbone, inputs)).max() < 1e-4
+
+
+def test_a_pass_in_bf16_leaves_no_trace_in_one_in_fp32(case: tuple[Backbone, Sequence[Any]]) -> None:
+    backbone, inputs = case
+    batch = backbone.prepare(inputs)
+    state = backbone.below(batch, 2)
+    with autocast(torch.device("cpu"), "bf16"):
+        backbone.below(batch, 2)
+    backbone.replay.shapes = {key: value for key, value in backbone.replay.shapes.items() if torch.bfloat16 in key[1]}
+    assert len(backbone.replay.shapes) == 1
+    backbone.above(batch, state, 2)
+    plain = next(value for key, value in backbone.replay.shapes.items() if not key[1])
+    kinds = {leaf.dtype for leaf in tree_leaves(plain, is_leaf=lambda one: isinstance(one, Shape))}
+    assert torch.bfloat16 not in kinds
+
+
+def test_a_tokenizer_that_was_used_is_the_same_tokenizer() -> None:
+    backbone = tiny.text_backbone()
+    before = replace(backbone.prepare).identity
+    backbone.prepare.truncated(TEXTS)
+    backbone.prepare.encode(TEXTS)
+    assert replace(backbone.prepare).identity == before
 
 
 def test_a_file_may_be_given_by_its_name(tmp_path: Path) -> None:

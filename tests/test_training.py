@@ -7,9 +7,10 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from headstart.adaptation import adapt_to
 from headstart.backbones.backbone import Backbone, digest_of_tensors, weights_hash
 from headstart.checkpoints import Checkpoints
 from headstart.errors import OptionError
+from headstart.frozen import features
 from headstart.frozen.states import states_at
 from headstart.ground import begin
 from headstart.learning import rates as rates_module
@@ -609,6 +611,49 @@ def test_a_plan_replays_the_same_bits(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text("[]")
     with pytest.raises(OptionError, match="plan"):
         hs.read_plan(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize("cache", ["off", "first", "second"])
+def test_the_same_call_and_its_plan_give_the_same_bits_whatever_the_cache_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    data, strategy = tiny.texts(60), STRATEGIES["gradual unfreezing"]
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "first"))
+    made = hs.adapt(data, backbone=tiny.text_backbone(), strategy=strategy)
+    monkeypatch.setenv("HEADSTART_CACHE", cache if cache == "off" else str(tmp_path / cache))
+    used = tiny.text_backbone()
+    used.prepare.encode(["a text that the tokenizer cuts off and fills up"])
+    plan = hs.Plan.from_dict(made.record["plan"])
+    for again in (
+        hs.adapt(data, backbone=used, strategy=strategy),
+        hs.adapt(data, backbone=tiny.text_backbone(), strategy=strategy, plan=plan),
+    ):
+        assert digest(again) == digest(made)
+        assert again.record["strength"] == made.record["strength"]
+
+
+def test_what_is_tried_on_a_few_examples_is_not_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    counts, own = [], features.passed
+
+    def counting(backbone: Backbone, inputs: Sequence[object], *words: Any, **named: Any) -> Any:
+        counts.append(len(inputs))
+        return own(backbone, inputs, *words, **named)
+
+    monkeypatch.setattr(features, "passed", counting)
+    hs.adapt(tiny.texts(60), backbone=tiny.text_backbone(), strategy=STRATEGIES["finetune"])
+    assert counts[-1] == 60, "all are batched together, whatever few were tried before"
+
+
+def test_what_was_settled_for_a_question_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    data, backbone = tiny.texts(60), tiny.text_backbone()
+    first = hs.adapt(data, backbone=backbone, strategy=STRATEGIES["finetune"])
+    monkeypatch.setattr(Tuning, "seconds_a_step", lambda self: 1e9)
+    again = hs.adapt(data, backbone=backbone, strategy=STRATEGIES["finetune"])
+    assert again.record["plan"]["seconds"] == first.record["plan"]["seconds"]
+    other = hs.adapt(data, backbone=backbone, strategy=STRATEGIES["finetune"], seed=1)
+    assert other.record["plan"]["seconds"] != first.record["plan"]["seconds"]
 
 
 def data_rows(data: hs.Dataset) -> list[tuple[str, str]]:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from headstart import baselines
 from headstart.backbones.backbone import Backbone
+from headstart.cache import the_cache
 from headstart.checkpoints import checkpoints_beside
 from headstart.choosing import Choice, consider
 from headstart.data import Dataset
-from headstart.devices import Precision, processes, steady, undisturbed
+from headstart.devices import Precision, choose_device, processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.frozen.execution import EXACT
 from headstart.frozen.states import Storage
@@ -24,7 +26,7 @@ from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.model import Model, fingerprints
-from headstart.plan import BUDGET, Pilot, Plan, make_plan
+from headstart.plan import BUDGET, Pilot, Plan, default_strategies, make_plan
 from headstart.progress import Progress, silent
 from headstart.strategies import KINDS, Learning, Probe, Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH
@@ -98,15 +100,7 @@ def adapt_to(
     if stored is not None:
         plan = Plan.from_dict(stored)
     elif plan is None:
-        execution = choose_execution(
-            ground.backbone, ground.examples.inputs, ground.examples.contents, progress=ground.progress
-        )
-        ground = replace(ground, execution=execution)
-        pilot, lacking = _pilot(ground), ground.lacking
-        made = make_plan(
-            ground.backbone, len(ground.examples), strategies, execution, lacking=lacking, budget=budget, pilot=pilot
-        )
-        plan = Plan.from_dict(processes().agreed(json.loads(json.dumps(made.as_dict()))))
+        plan = Plan.from_dict(processes().agreed(_settled(ground, strategies, budget)))
     elif strategies is not None:
         storage = plan.storage[-1] if plan.storage else "whole"
         plan = replace(plan, strategies=tuple(strategies), storage=(storage,) * len(strategies), left_out=())
@@ -123,10 +117,53 @@ def adapt_to(
         return _tuned(ground, plan, choice, choice.tuning)
 
 
+def _settled(ground: Ground, strategies: Sequence[Strategy] | None, budget: float) -> dict[str, Any]:
+    """Return the plan for a question, as JSON holds it.
+
+    What was settled for the same question on this machine is remembered: a measurement near its threshold would
+    otherwise fall out now one way, now the other, and with it the bits of the result.
+    A plan that had to leave something out is made anew: meanwhile the cache may have what took too long.
+    """
+    examples = ground.examples
+    execution = choose_execution(ground.backbone, examples.inputs, examples.contents, progress=ground.progress)
+    ground = replace(ground, execution=execution)
+    memory = the_cache().shelf(
+        {
+            "kind": "plan",
+            "backbone": ground.backbone.name,
+            "precision": str(execution),
+            "question": ground.question(strategies, budget),
+            "on": f"{choose_device()}, {torch.get_num_threads()} threads",
+        }
+    )
+    lacking, recalled = ground.lacking, memory.recall()
+    if isinstance(recalled, dict):
+        return recalled | {"features": round(lacking * recalled["execution"]["seconds"], 1)}
+    wanted = default_strategies(ground.backbone, len(examples)) if strategies is None else strategies
+    plan = make_plan(
+        ground.backbone,
+        len(examples),
+        wanted,
+        execution,
+        lacking=lacking,
+        budget=budget,
+        are_asked=strategies is not None,
+        pilot=_pilot(ground),
+    )
+    fields: dict[str, Any] = json.loads(json.dumps(plan.as_dict()))
+    if len(plan.strategies) == len(wanted) and not all(isinstance(one, Probe) for one in wanted):
+        memory.remember(fields)
+    return fields
+
+
 def _pilot(ground: Ground) -> Pilot:
-    """Return what measures the seconds a step of a strategy takes, on a few of the examples."""
+    """Return what measures the seconds a step of a strategy takes, on a few of the examples.
+
+    Nothing of it is kept: these few are batched otherwise than all of them will be, and rounded otherwise.
+    """
     few = np.linspace(0, len(ground.examples) - 1, min(PILOTED, len(ground.examples))).astype(int)
-    examples = ground.examples.take(few)
+    examples, execution = ground.examples.take(few), replace(ground.execution, cached=False)
+    ground = replace(ground, execution=execution)
 
     def pilot(strategy: Learning, storage: Storage, precision: Precision) -> float:
         tuning = begin_tuning(
@@ -138,7 +175,7 @@ def _pilot(ground: Ground) -> Pilot:
             strength=DEFAULT_STRENGTH,
             balanced=False,
             storage=storage,
-            execution=ground.execution,
+            execution=execution,
             precision=precision,
             seed=ground.seed,
         )

@@ -124,11 +124,12 @@ def read_plan(path: str | Path) -> Plan:
 def make_plan(
     backbone: Backbone,
     n: int,
-    strategies: Sequence[Strategy] | None,
+    strategies: Sequence[Strategy],
     execution: Execution,
     *,
     lacking: int,
     budget: float = BUDGET,
+    are_asked: bool = True,
     pilot: Pilot,
 ) -> Plan:
     """Decide what is considered, and how it runs on this machine.
@@ -136,10 +137,11 @@ def make_plan(
     Args:
         backbone: the source.
         n: examples to learn from.
-        strategies: those asked for; None considers the probe, and fine-tuning at one or two cuts where time allows.
+        strategies: to consider, the simplest first.
         execution: how frozen stages are run.
         lacking: examples whose features the cache has not.
         budget: seconds for all of it, above 0.
+        are_asked: whether they were asked for, and are run whatever time it takes.
         pilot: called with a strategy, how its states are kept and a precision, returns the seconds a step takes.
 
     Raises:
@@ -148,8 +150,6 @@ def make_plan(
     if not budget > 0:
         raise OptionError("the budget is out of range.", expected="seconds above 0", got=repr(budget))
     folds = MORE_FOLDS if n <= FEW else FOLDS
-    asked = strategies is not None
-    wanted: list[Strategy] = list(strategies) if strategies is not None else default_strategies(backbone, n)
     chosen: list[Strategy] = []
     storage: list[Storage] = []
     seconds: list[float] = []
@@ -157,16 +157,16 @@ def make_plan(
     memory = n * backbone.card.dimensions * FP32
     rest = budget - lacking * execution.seconds
     device = choose_device()
-    learning = [one for one in wanted if not isinstance(one, Probe)]
+    learning = [one for one in strategies if not isinstance(one, Probe)]
     precision = _precision(learning[0], backbone, n, choose_precision(device), pilot) if learning else "fp32"
-    for strategy in wanted:
+    for strategy in strategies:
         kept, why = _storage(backbone, strategy, n, precision)
         cost = 0.0
         if not isinstance(strategy, Probe):
-            trainings = folds if len(wanted) > 1 else 1
+            trainings = folds if len(strategies) > 1 else 1
             cost = _forecast(strategy, backbone, n, trainings, pilot(strategy, kept, precision))
             memory += 0 if kept == "none" else int(n * bytes_kept(backbone, strategy.cuts(backbone), precision, kept))
-        if cost > rest and not asked:
+        if cost > rest and not are_asked:
             left_out.append(
                 f"{in_words(strategy, backbone)} was not considered: it would take about {seconds_in_words(cost)}, "
                 f"and {seconds_in_words(max(rest, 0))} are left of the budget"

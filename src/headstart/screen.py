@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 OUT = Console(highlight=False, markup=False, emoji=False)
 TALK = Console(stderr=True, highlight=False, markup=False, emoji=False)
 CLASSES_SHOWN = 12
+SETTLED = ("trial", "plan")
+"""Shelves that hold no examples, but what was measured on this machine."""
+
 STRATEGIES = {"probe": "probe", "finetune": "fine-tuning", "lora": "LoRA", "scratch": "from scratch"}
 TITLES = {
     "accuracy": "accuracy",
@@ -212,14 +215,15 @@ def show_cache(answer: dict[str, Any], *, cleared: bool) -> None:
         return
     if cleared:
         OUT.print(f"removed {bytes_in_words(answer['cleared'])}")
-    if answer["shelves"]:
+    shelves = [shelf for shelf in answer["shelves"] if shelf["about"].get("kind") not in SETTLED]
+    if shelves:
         table = _table("computed once and kept")
         table.add_column("what", no_wrap=True)
         table.add_column("backbone", overflow="fold")
         for column in ("cut", "precision", "examples", "size"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("last used", no_wrap=True)
-        for shelf in answer["shelves"]:
+        for shelf in shelves:
             words = [Text(str(shelf["about"].get(name, "–"))) for name in ("kind", "backbone", "cut", "precision")]
             used = datetime.fromisoformat(shelf["used"]).astimezone().strftime("%Y-%m-%d %H:%M")
             table.add_row(*words, f"{shelf['examples']:,}", bytes_in_words(shelf["bytes"]), used)

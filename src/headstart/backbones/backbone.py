@@ -30,6 +30,10 @@ class Preparer(Protocol):
     def padding(self) -> dict[str, int]:
         """What fills up each of the batch's tensors that are as long as their text."""
 
+    @property
+    def identity(self) -> str:
+        """What decides what an input becomes, beside the architecture's own words; the same whatever was prepared."""
+
     def __call__(self, inputs: Sequence[Any]) -> Batch:
         """Return a batch of inputs: `collate` of what `encode` returns.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -180,6 +182,14 @@ class TextPreparer:
     special: bool = True
     prompt: str = ""
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
+
+    @cached_property
+    def identity(self) -> str:
+        """The hash of the tokenizer, without how it last cut off and filled up: it keeps that as state."""
+        with self._lock:
+            fields = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        fields |= {"truncation": None, "padding": None}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     def __call__(self, inputs: Sequence[str]) -> dict[str, Tensor]:
         """Return {"input_ids": (n, l), "attention_mask": (n, l)}, padded on the right."""

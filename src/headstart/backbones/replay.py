@@ -246,7 +246,11 @@ def _returning(value: Any) -> Callable[..., Any]:
 
 
 def _key(batch: Batch, cut: int) -> tuple[Any, ...]:
-    return (cut, *((name, tuple(value.shape), value.device) for name, value in batch.items() if torch.is_tensor(value)))
+    """Return what shapes and types below a cut depend on: autocast changes the types."""
+    tensors = [(name, value) for name, value in batch.items() if torch.is_tensor(value)]
+    kinds = {value.device.type for _, value in tensors}
+    casts = tuple(torch.get_autocast_dtype(kind) for kind in sorted(kinds) if torch.is_autocast_enabled(kind))
+    return (cut, casts, *((name, tuple(value.shape), value.dtype, value.device) for name, value in tensors))
 
 
 @contextlib.contextmanager

@@ -68,6 +68,7 @@ class ImagePreparer:
 
     preprocessing: dict[str, Any]
     channels: int = RGB
+    identity = ""
 
     @cached_property
     def framing(self) -> Sequence[Callable[[Image.Image], Image.Image]]:

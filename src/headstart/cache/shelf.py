@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ OVERHEAD = 1_000
 """Bytes of memory that a row takes beside its own while it waits to be written."""
 
 ABOUT = "about.json"
+REMEMBERED = "remembered"
 
 
 @dataclass(eq=False)
@@ -137,6 +139,18 @@ class Shelf:
             span = slice(start, start + max(1, (self._limit - self._bytes) // each))
             self._wait(Chunk(keys[span], (leaf_of(rows[span], rows.shape[1:]),)))
             start = span.stop
+
+    def recall(self) -> Any:
+        """Return the value that is kept here in place of rows, or None."""
+        (place,) = self.find([REMEMBERED])
+        return json.loads(self.row(place)[0].numpy().tobytes()) if place[0] >= 0 else None
+
+    def remember(self, value: Any) -> None:
+        """Keep a value, as JSON holds it."""
+        import torch
+
+        self.add(REMEMBERED, (torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8),))
+        self.write()
 
     def write(self) -> None:
         """Write what waits, and see to it that the cache stays within its bound."""

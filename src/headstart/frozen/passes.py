@@ -90,12 +90,11 @@ def shelf_for(backbone: Backbone, execution: Execution, **what: Any) -> Shelf:
     """
     if not execution.cached:
         return Cache(None).shelf({})
-    tokenizer = getattr(backbone.prepare, "tokenizer", None)
     about = {
         "backbone": backbone.name,
         "weights": quick_hash(backbone.trunk),
         "architecture": backbone.architecture,
-        "tokenizer": _digest(tokenizer.backend_tokenizer.to_str()) if tokenizer is not None else "",
+        "prepare": backbone.prepare.identity,
         "precision": execution.precision,
         "backend": execution.backend,
         "device": f"{choose_device().type} {torch.backends.cpu.get_cpu_capability()}",

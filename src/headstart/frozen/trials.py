@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -14,8 +13,7 @@ from torch import Tensor
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch
-from headstart.cache import Shelf
-from headstart.devices import allowed_precisions, choose_device, memory_kept, moved
+from headstart.devices import Precision, allowed_precisions, choose_device, memory_kept, moved
 from headstart.frozen.execution import REPAYS, Execution, Reader, cosines, features_reader, has_openvino
 from headstart.frozen.passes import contents_of, shelf_for
 from headstart.progress import Progress, silent
@@ -37,8 +35,6 @@ GAIN = 0.9
 
 CHEAP = 1e-4
 """Seconds an example below which features are computed again rather than kept: finding them costs as much."""
-
-REMEMBERED = "execution"
 
 
 def choose_execution(
@@ -66,13 +62,14 @@ def choose_execution(
     allowed = allowed_precisions(choose_device())
     size = len(inputs).bit_length()
     memory = shelf_for(backbone, Execution(), kind="trial", allowed=allowed, size=size, threads=torch.get_num_threads())
-    found = _recalled(memory)
-    if found is None:
-        progress("trying how to run", 0, 1)
-        found = _tried(backbone, inputs, contents, len(inputs))
-        if len(inputs) * found.seconds >= WORTH:
-            _remember(memory, found)
-        progress("trying how to run", 1, 1)
+    recalled = memory.recall()
+    if recalled is not None:
+        return Execution(**recalled)
+    progress("trying how to run", 0, 1)
+    found = _tried(backbone, inputs, contents, allowed)
+    if len(inputs) * found.seconds >= WORTH:
+        memory.remember(asdict(found))
+    progress("trying how to run", 1, 1)
     return found
 
 
@@ -82,10 +79,10 @@ def few_of(inputs: Sequence[Any]) -> list[int]:
     return [order[place] for place in np.linspace(0, len(inputs) - 1, min(SAMPLE, len(inputs))).astype(int)]
 
 
-def _tried(backbone: Backbone, inputs: Sequence[Any], contents: Sequence[str] | None, n: int) -> Execution:
-    device = choose_device()
-    allowed = allowed_precisions(device)
-    few = few_of(inputs)
+def _tried(
+    backbone: Backbone, inputs: Sequence[Any], contents: Sequence[str] | None, allowed: list[Precision]
+) -> Execution:
+    n, few, device = len(inputs), few_of(inputs), choose_device()
     backbone.trunk.to(device).eval()
     batch = {name: moved(tensor, device) for name, tensor in backbone.prepare([inputs[place] for place in few]).items()}
     plain = Execution()
@@ -93,12 +90,13 @@ def _tried(backbone: Backbone, inputs: Sequence[Any], contents: Sequence[str] | 
     if n * seconds / len(few) < WORTH:
         return replace(plain, precision=allowed[0], cached=backbone.architecture["library"] != "static")
     plain = replace(plain, cached=seconds / len(few) >= CHEAP, seconds=seconds / len(few))
-    _keep_exact(backbone, [inputs[place] for place in few], contents and [contents[place] for place in few], truth)
     ways = [replace(plain, precision=precision) for precision in allowed]
     best = _best([way for way in ways if way != plain], backbone, batch, truth, plain)
     if n * best.seconds >= REPAYS and device.type == "cpu" and has_openvino():
         converted = [replace(plain, precision=precision, backend="openvino") for precision in allowed]
         best = _best(converted, backbone, batch, truth, best)
+    if best is not plain:
+        _keep_exact(backbone, [inputs[place] for place in few], contents and [contents[place] for place in few], truth)
     return best
 
 
@@ -131,13 +129,3 @@ def _measured(read: Reader, batch: Batch) -> tuple[Tensor, float]:
         if features.device.type == "cuda":
             torch.cuda.synchronize()
         return features, time.perf_counter() - begun
-
-
-def _recalled(memory: Shelf) -> Execution | None:
-    (place,) = memory.find([REMEMBERED])
-    return Execution(**json.loads(memory.row(place)[0].numpy().tobytes())) if place[0] >= 0 else None
-
-
-def _remember(memory: Shelf, found: Execution) -> None:
-    memory.add(REMEMBERED, (torch.tensor(list(json.dumps(asdict(found)).encode()), dtype=torch.uint8),))
-    memory.write()
