@@ -278,8 +278,25 @@ def test_little_work_is_run_plainly_and_much_in_the_fastest_faithful_way(monkeyp
     assert chosen.backend == "openvino"
     assert chosen.cosine >= trials.FAITHFUL
     monkeypatch.setattr(trials, "FAITHFUL", 1.1)
-    assert choose_execution(backbone, more) == chosen, "it is remembered"
-    assert str(choose_execution(backbone, [*more, *more])) == "fp32"
+    assert str(choose_execution(backbone, more)) == "fp32"
+
+
+def test_what_was_tried_is_remembered_for_other_inputs_but_for_how_faithful_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (("WORTH", 0.0), ("GAIN", 1e9), ("FAITHFUL", 0.0)):
+        monkeypatch.setattr(trials, name, value)
+    first = choose_execution(tiny.text_backbone(), TEXTS)
+    monkeypatch.setattr(trials, "_measured", lambda read, batch: pytest.fail("it was measured before"))
+    compared: list[int] = []
+    monkeypatch.setattr(trials, "cosines", lambda one, other: compared.append(len(one)) or cosines(one, other))
+    assert choose_execution(tiny.text_backbone(), TEXTS) == first
+    assert not compared
+    others = [f"{text} indeed" for text in TEXTS]
+    other = choose_execution(tiny.text_backbone(), others)
+    assert (other.precision, other.backend) == (first.precision, first.backend)
+    assert other.seconds > first.seconds, "a longer text takes longer"
+    assert compared == ([] if first.precision == "fp32" else [len(others)])
 
 
 def test_the_environment_names_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
 from headstart.errors import DataError
 from headstart.frozen.execution import EXACT, Execution
-from headstart.frozen.features import count_lacking, features_at, features_of
-from headstart.frozen.trials import few_of
+from headstart.frozen.features import count_lacking, features_at
+from headstart.frozen.trials import exact_features, few_of
 from headstart.heads import fit_head
 from headstart.progress import Progress
 from headstart.strategies import Strategy, as_fields
@@ -119,9 +119,7 @@ class Ground:
             return True
         few = few_of(self.examples.inputs)
         examples = self.examples.take(few)
-        exact = features_of(
-            self.backbone, examples.inputs, execution=replace(EXACT, cached=True), contents=examples.contents
-        )
+        exact = exact_features(self.backbone, examples.inputs, examples.contents)
         head = fit_head(self.features, self.truth, self.task, DEFAULT_STRENGTH)
         wanted, got = (self.task.outputs(head.logits(rows)) for rows in (exact, self.features[few]))
         scale = self.truth.std() if self.task.kind == "regression" else 1.0

@@ -276,8 +276,10 @@ def _auroc(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.
     """Mann-Whitney form with weights: the share of pairs ranked rightly, ties counting half."""
     order = np.argsort(scores, kind="stable")
     _, starts = np.unique(rankdata(scores[order], method="min"), return_index=True)
-    good = np.add.reduceat(np.where(positive[order], weights[:, order], 0), starts, axis=1, dtype=np.float64)
-    bad = np.add.reduceat(np.where(positive[order], 0, weights[:, order]), starts, axis=1, dtype=np.float64)
+    ordered = weights[:, order].astype(np.float64)
+    good, bad = ordered * positive[order], ordered * ~positive[order]
+    if len(starts) < len(order):
+        good, bad = (np.add.reduceat(one, starts, axis=1) for one in (good, bad))
     below = np.cumsum(bad, axis=1) - bad / 2
     return np.asarray((good * below).sum(1) / (good.sum(1) * bad.sum(1)))
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 OUT = Console(highlight=False, markup=False, emoji=False)
 TALK = Console(stderr=True, highlight=False, markup=False, emoji=False)
 CLASSES_SHOWN = 12
-SETTLED = ("trial", "plan")
-"""Shelves that hold no examples, but what was measured on this machine."""
+SETTLED = ("speed", "cosine", "few", "plan")
+"""Shelves that hold what was tried on this machine, beside those of examples."""
 
 STRATEGIES = {"probe": "probe", "finetune": "fine-tuning", "lora": "LoRA", "scratch": "from scratch"}
 TITLES = {

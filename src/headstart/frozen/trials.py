@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch
-from headstart.devices import Precision, allowed_precisions, choose_device, memory_kept, moved
-from headstart.frozen.execution import REPAYS, Execution, Reader, cosines, features_reader, has_openvino
+from headstart.checkpoints import digest_of
+from headstart.devices import allowed_precisions, choose_device, memory_kept, moved
+from headstart.frozen.execution import EXACT, REPAYS, Execution, Reader, cosines, features_reader, has_openvino
 from headstart.frozen.passes import contents_of, shelf_for
 from headstart.progress import Progress, silent
 
@@ -46,8 +48,8 @@ def choose_execution(
 ) -> Execution:
     """Return the fastest way to compute the features of inputs that gives the features of fp32.
 
-    What was found once for a network, about as many inputs and this machine is remembered in the cache, where running
-    them takes long enough for anything to be tried.
+    The seconds that a way takes are remembered in the cache for this machine, and so is how faithful it is to these
+    very inputs.
 
     Args:
         backbone: the network.
@@ -60,17 +62,90 @@ def choose_execution(
         OptionError: the environment names a precision that this device has not.
     """
     allowed = allowed_precisions(choose_device())
-    size = len(inputs).bit_length()
-    memory = shelf_for(backbone, Execution(), kind="trial", allowed=allowed, size=size, threads=torch.get_num_threads())
-    recalled = memory.recall()
-    if recalled is not None:
-        return Execution(**recalled)
     progress("trying how to run", 0, 1)
-    found = _tried(backbone, inputs, contents, allowed)
-    if len(inputs) * found.seconds >= WORTH:
-        memory.remember(asdict(found))
+    few = few_of(inputs)
+    own = [inputs[place] for place in few]
+    trial = _Trial(backbone, own, contents_of(own, contents and [contents[place] for place in few]))
+    plain, n = Execution(), len(inputs)
+    seconds = trial.seconds(plain)
+    if n * seconds < WORTH:
+        return replace(plain, precision=allowed[0], cached=backbone.architecture["library"] != "static")
+    plain = replace(plain, cached=seconds >= CHEAP, seconds=seconds)
+    ways = trial.timed([replace(plain, precision=precision) for precision in allowed])
+    if n * min(way.seconds for way in (plain, *ways)) >= REPAYS and choose_device().type == "cpu" and has_openvino():
+        ways += trial.timed([replace(plain, precision=precision, backend="openvino") for precision in allowed])
+    found = trial.fastest(plain, ways)
     progress("trying how to run", 1, 1)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Ways of running a network, tried on a few inputs of some contents.
+
+    What is found is remembered: the seconds of a way, how faithful it is to these inputs, their features in fp32.
+    """
+
+    backbone: Backbone
+    inputs: Sequence[Any]
+    contents: Sequence[str]
+
+    @cached_property
+    def batch(self) -> Batch:
+        return _batch_of(self.backbone, self.inputs)
+
+    def seconds(self, way: Execution) -> float:
+        """Return what an example takes; what texts of about the same length took is scaled to theirs.
+
+        Raises:
+            RuntimeError, NotImplementedError: a layer does not know the precision on this device.
+        """
+        size = next(iter(self.batch.values())).numel() // len(self.inputs)
+        memory = shelf_for(self.backbone, way, kind="speed", size=size.bit_length(), threads=torch.get_num_threads())
+        found = memory.recall()
+        if found is None:
+            found = _measured(features_reader(self.backbone, [None], way), self.batch) / size
+            memory.remember(found)
+        return float(found) * size
+
+    def timed(self, ways: Sequence[Execution]) -> list[Execution]:
+        """Return the ways that run here at all, with the seconds that each takes."""
+        timed = []
+        for way in ways:
+            with contextlib.suppress(RuntimeError, NotImplementedError):
+                timed.append(replace(way, seconds=self.seconds(way)))
+        return timed
+
+    def fastest(self, plain: Execution, ways: Sequence[Execution]) -> Execution:
+        """Return the fastest way that is faithful and clearly faster than the plain one, or the plain one."""
+        for way in sorted(ways, key=lambda one: one.seconds):
+            if way == plain or way.seconds > GAIN * plain.seconds:
+                continue
+            memory = shelf_for(self.backbone, way, kind="cosine", of=digest_of(self.contents))
+            cosine = memory.recall()
+            if cosine is None:
+                (features,) = features_reader(self.backbone, [None], way)(self.batch)
+                exact = exact_features(self.backbone, self.inputs, self.contents)
+                cosine = float(cosines(features, torch.from_numpy(exact)).mean())
+                memory.remember(cosine)
+            if cosine >= FAITHFUL:
+                return replace(way, cosine=cosine)
+        return plain
+
+
+def exact_features(backbone: Backbone, inputs: Sequence[Any], contents: Sequence[str]) -> np.ndarray:
+    """Return the features (n, d) of a few inputs in fp32, from a batch of their own.
+
+    They are remembered apart from those of many, which differ by rounding as they are batched otherwise.
+    """
+    shelf = shelf_for(backbone, Execution(), kind="few", of=digest_of(contents))
+    found = shelf.find(contents)
+    if (found[:, 0] >= 0).all():
+        return np.asarray(shelf.stacked(found).numpy())
+    (features,) = features_reader(backbone, [None], EXACT)(_batch_of(backbone, inputs))
+    shelf.add_many(contents, features.cpu())
+    shelf.write()
+    return np.asarray(features.cpu().numpy())
 
 
 def few_of(inputs: Sequence[Any]) -> list[int]:
@@ -79,53 +154,19 @@ def few_of(inputs: Sequence[Any]) -> list[int]:
     return [order[place] for place in np.linspace(0, len(inputs) - 1, min(SAMPLE, len(inputs))).astype(int)]
 
 
-def _tried(
-    backbone: Backbone, inputs: Sequence[Any], contents: Sequence[str] | None, allowed: list[Precision]
-) -> Execution:
-    n, few, device = len(inputs), few_of(inputs), choose_device()
+def _batch_of(backbone: Backbone, inputs: Sequence[Any]) -> Batch:
+    """Return inputs as a batch on the device, where the network is brought too."""
+    device = choose_device()
     backbone.trunk.to(device).eval()
-    batch = {name: moved(tensor, device) for name, tensor in backbone.prepare([inputs[place] for place in few]).items()}
-    plain = Execution()
-    truth, seconds = _measured(features_reader(backbone, [None], plain), batch)
-    if n * seconds / len(few) < WORTH:
-        return replace(plain, precision=allowed[0], cached=backbone.architecture["library"] != "static")
-    plain = replace(plain, cached=seconds / len(few) >= CHEAP, seconds=seconds / len(few))
-    ways = [replace(plain, precision=precision) for precision in allowed]
-    best = _best([way for way in ways if way != plain], backbone, batch, truth, plain)
-    if n * best.seconds >= REPAYS and device.type == "cpu" and has_openvino():
-        converted = [replace(plain, precision=precision, backend="openvino") for precision in allowed]
-        best = _best(converted, backbone, batch, truth, best)
-    if best is not plain:
-        _keep_exact(backbone, [inputs[place] for place in few], contents and [contents[place] for place in few], truth)
-    return best
+    return {name: moved(tensor, device) for name, tensor in backbone.prepare(inputs).items()}
 
 
-def _keep_exact(backbone: Backbone, inputs: list[Any], contents: Sequence[str] | None, features: Tensor) -> None:
-    """Keep the features in fp32: answers on them will be compared with answers on others."""
-    shelf = shelf_for(backbone, Execution(), kind="features", cut="top")
-    shelf.add_many(contents_of(inputs, contents), features.cpu())
-    shelf.write()
-
-
-def _best(ways: list[Execution], backbone: Backbone, batch: Batch, truth: Tensor, best: Execution) -> Execution:
-    """Return the fastest of several ways that are faithful, or what was best before."""
-    for way in ways:
-        try:
-            features, seconds = _measured(features_reader(backbone, [None], way), batch)
-        except (RuntimeError, NotImplementedError):  # a precision that a layer does not know on this device
-            continue
-        one = replace(way, seconds=seconds / len(features), cosine=float(cosines(features, truth).mean()))
-        if one.cosine >= FAITHFUL and one.seconds <= GAIN * best.seconds:
-            best = one
-    return best
-
-
-def _measured(read: Reader, batch: Batch) -> tuple[Tensor, float]:
-    """Return the features of a batch, and the seconds they take once the network has run."""
+def _measured(read: Reader, batch: Batch) -> float:
+    """Return the seconds that an example of a batch takes, once the network has run."""
     with memory_kept():
         read({name: tensor[:WARMING] for name, tensor in batch.items()})
         begun = time.perf_counter()
         features = read(batch)[0]
         if features.device.type == "cuda":
             torch.cuda.synchronize()
-        return features, time.perf_counter() - begun
+        return (time.perf_counter() - begun) / len(features)

@@ -19,6 +19,9 @@ AT_ONCE = 2**22
 NEVER = -1e30
 """Added to the logit of a class that a part does not hold: its probability is exactly 0."""
 
+VECTOR = 16
+"""Classes from which torch's own log_softmax, which works in vectors of so many, is the faster one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -108,10 +111,21 @@ class Problem:
             return losses * weights, (torch.sigmoid(logits) - truth) * open_now * weights[:, :, None]
         logits = logits.masked_fill(~self.open, NEVER)
         places = self.truth[span, None, None].expand(-1, logits.shape[1], 1)
+        shares, losses = _softmax(logits, places)
+        residuals = shares.scatter_add_(2, places, logits.new_full(places.shape, -1.0))
+        return torch.where(weights > 0, losses[:, :, 0] * weights, 0), residuals * weights[:, :, None]
+
+
+def _softmax(logits: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return probabilities (m, p, c), and less the logarithm of those at some places (m, p, 1)."""
+    if logits.shape[2] >= VECTOR:
         logs = torch.log_softmax(logits, 2)
-        losses = -logs.gather(2, places)[:, :, 0] * weights
-        residuals = logs.exp_().scatter_add_(2, places, logits.new_full(places.shape, -1.0))
-        return torch.where(weights > 0, losses, 0), residuals * weights[:, :, None]
+        losses = -logs.gather(2, places)
+        return logs.exp_(), losses
+    top = logits.amax(2, keepdim=True)
+    shares = (logits - top).exp_()
+    sums = shares.sum(2, keepdim=True)
+    return shares / sums, sums.log() + top - logits.gather(2, places)
 
 
 def class_weights(
