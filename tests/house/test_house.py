@@ -42,7 +42,15 @@ def test_help_loads_nothing_heavy() -> None:
     assert not loaded_after(f"exec({run!r})") & HEAVY
 
 
-def test_that_the_test_above_can_fail() -> None:
+def test_a_saved_model_answers_without_what_only_learning_needs(tmp_path: Path) -> None:
+    rows = [("a good film", "yes"), ("a bad film", "no"), ("a fine play", "yes"), ("a dull play", "no")]
+    hs.adapt(hs.read(rows), backbone="wordllama").save(tmp_path / "m")
+    loaded = loaded_after(f"import headstart as hs; hs.load({str(tmp_path / 'm')!r}).predict(['a film'])")
+    assert "torch" in loaded
+    assert "sklearn" not in loaded
+
+
+def test_that_the_tests_above_can_fail() -> None:
     assert "torch" in loaded_after("import headstart; headstart.load_backbone")
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.naive_bayes import MultinomialNB
 from torch import Tensor
 
 from headstart.heads.chunks import Standardised
@@ -81,6 +80,8 @@ def discriminants(sums: Sums, strength: float, *, balanced: bool) -> tuple[Tenso
 
 def naive_bayes(counts: Any, truth: np.ndarray, strength: float, *, balanced: bool) -> tuple[Tensor, Tensor]:
     """Return weights (c, d) and biases (c,) of classes that all have examples, from sparse counts (n, d), centred."""
+    from sklearn.naive_bayes import MultinomialNB  # a model that only answers needs none of scikit-learn
+
     own = torch.from_numpy(MultinomialNB(alpha=1 / strength).fit(counts, truth).feature_log_prob_)
     sizes = torch.from_numpy(np.bincount(truth)).double()
     free = torch.zeros_like(sizes) if balanced else torch.log(sizes / len(truth))

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.sparse import issparse
-from sklearn.linear_model import Ridge
-from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
 from headstart.heads.chunks import KEPT, SMALLEST_SPREAD, Standardised, copied, spans
@@ -208,6 +206,8 @@ class Parts:
         centre, spread = float(fitted.mean()), float(fitted.std()) or 1.0
         numbers = (self.truth - centre) / spread
         if self.scaled.sparse:
+            from sklearn.linear_model import Ridge  # a model that only answers needs none of scikit-learn
+
             rows = self.scaled.rows_of(self.members[:, part])
             model = Ridge(alpha=1 / strength).fit(rows, numbers[self.members[:, part]])
             weight, bias = torch.from_numpy(model.coef_[None]), torch.tensor([float(model.intercept_)])
@@ -245,6 +245,5 @@ class Parts:
 
 def imbalance(truth: np.ndarray) -> float:
     """Return how many times larger the largest class is than the smallest that occurs."""
-    labels = np.unique(truth[truth != UNKNOWN])
-    weights = compute_class_weight("balanced", classes=labels, y=truth[truth != UNKNOWN])
-    return float(weights.max() / weights.min())
+    _, counts = np.unique(truth[truth != UNKNOWN], return_counts=True)
+    return float(counts.max() / counts.min())
