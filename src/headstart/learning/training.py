@@ -33,6 +33,9 @@ READ = 64
 HARM = 2.0
 """A training loss that ends this many times higher than it began, and above half of chance's, has done harm."""
 
+LEARNED = 0.98
+"""So has one that does not end below this share of chance's: a rate far too high leaves a network that guesses."""
+
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
@@ -312,7 +315,7 @@ class Run:
             self._assert_moved()
             first = self.curve[1]["fitted"] if len(self.curve) > 2 else last
             chance = lesson.target.chance(lesson.truth[lesson.fitted])
-            if last > max(HARM * first, chance / 2) or last > HARM * chance:
+            if last > min(max(HARM * first, chance / 2), LEARNED * chance):
                 self._undo(f"the loss on the training examples ended at {last:.3g}, where guessing gives {chance:.3g}")
         if len(lesson.held) and self.best < len(self.curve) - 1:
             self._put(self.kept)
