@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headstart.job import Result, fit
     from headstart.model import Model, Prediction, load
     from headstart.plan import Plan, read_plan
+    from headstart.ranking.sources import Ranking, rank
     from headstart.strategies import FineTune, FromScratch, LoRA, Probe, Schedule
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "Plan",
     "Prediction",
     "Probe",
+    "Ranking",
     "Result",
     "Schedule",
     "StorageError",
@@ -61,6 +63,7 @@ __all__ = [
     "list_backbones",
     "load",
     "load_backbone",
+    "rank",
     "read",
     "read_plan",
 ]
@@ -78,6 +81,7 @@ _HOMES = {
     "Plan": "plan",
     "Prediction": "model",
     "Probe": "strategies",
+    "Ranking": "ranking.sources",
     "Result": "job",
     "Schedule": "strategies",
     "adapt": "adaptation",
@@ -88,6 +92,7 @@ _HOMES = {
     "list_backbones": "backbones.listing",
     "load": "model",
     "load_backbone": "backbones.sources",
+    "rank": "ranking.sources",
     "read": "data",
     "read_plan": "plan",
 }

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from headstart.cache import the_cache
 from headstart.data import Dataset
 from headstart.data.images import open_image
-from headstart.strategies.probe import Probe, fit_probe
+from headstart.strategies.probe import Fitted, Probe, fit_probe
 from headstart.tasks import UNKNOWN, Task
 
 TEXT_STRENGTHS = (1.0, 10.0, 100.0)
@@ -53,19 +53,34 @@ def classical(
     The penalty is chosen as the probe's is.
     """
     if train.modality == "text":
-        features, tested = _tfidf(train, test)
-        probe = Probe(strengths=TEXT_STRENGTHS, folds=TEXT_FOLDS)
+        words = _words_of(train)
+        features, tested = words.transform(list(train.inputs)), words.transform(list(test.inputs))
     else:
         features, tested = _descriptors(train), _descriptors(test)
-        probe = Probe()
-    fitted = fit_probe(probe, features, train, held, task, seed=seed)
+    fitted = fit_probe(_probe(train, TEXT_FOLDS), features, train, held, task, seed=seed)
     return task.outputs(fitted.head.logits(tested))
 
 
-def _tfidf(train: Dataset, test: Dataset) -> tuple[Any, Any]:
+def fit_classical(train: Dataset, task: Task, *, seed: int = 0) -> Fitted:
+    """Fit the same model, and say what it answers out of fold, on a probe's own folds.
+
+    Words are counted over all texts, those that are held out included: that takes no label.
+    """
+    features = _words_of(train).transform(list(train.inputs)) if train.modality == "text" else _descriptors(train)
+    return fit_probe(_probe(train), features, train, None, task, seed=seed)
+
+
+def _probe(train: Dataset, text_folds: int | None = None) -> Probe:
+    if train.modality != "text":
+        return Probe()
+    return Probe(strengths=TEXT_STRENGTHS, folds=text_folds or Probe().folds)
+
+
+def _words_of(train: Dataset) -> TfidfVectorizer:
+    """Return what counts the words and pairs of words of texts."""
     rarest = 2 if len(train) >= RARE_FROM else 1
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=rarest, token_pattern=r"(?u)\b\w+\b|[^\w\s]")
-    return words.fit_transform(list(train.inputs)), words.transform(list(test.inputs))
+    return words.fit(list(train.inputs))
 
 
 def _descriptors(data: Dataset) -> np.ndarray:

@@ -87,7 +87,11 @@ class Ground:
     @property
     def features(self) -> np.ndarray:
         """The examples' features (n, d) at the top."""
-        return self._features[None]
+        return self.features_at(None)
+
+    def features_at(self, cut: int | None) -> np.ndarray:
+        """Return the examples' features (n, d) at the top (None) or at one of `cuts`."""
+        return self._features[cut]
 
     @cached_property
     def _features(self) -> dict[int | None, np.ndarray]:
@@ -129,7 +133,7 @@ class Ground:
 
     def probe(self, probe: Probe) -> Fitted:
         """Fit a probe on all examples."""
-        features = self._features[probe.cut]
+        features = self.features_at(probe.cut)
         return fit_probe(probe, features, self.examples, self.held, self.task, seed=self.seed, progress=self.progress)
 
     def folds(self, k: int) -> list[np.ndarray]:

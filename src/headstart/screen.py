@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headstart.job import Result
     from headstart.model import Model, Prediction
     from headstart.progress import Progress
+    from headstart.ranking.sources import Contender, Ranking
 
 OUT = Console(highlight=False, markup=False, emoji=False)
 TALK = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -206,6 +207,44 @@ def show_backbones(listed: Sequence[Listed]) -> None:
     defaults = " and ".join(f"{one.card.name} for {one.card.modality}s" for one in listed if one.default)
     OUT.print(f"default: {defaults}; size in parameters")
     OUT.print("--backbone also takes timm/NAME, hf-hub:ORG/NAME, a local folder, or a model made here (.headstart)")
+
+
+def show_ranking(ranking: Ranking) -> None:
+    """Print how sources stand, where the best one is read best, and whether transfer is worth it."""
+    n = f"{ranking.n:,} training examples" + (f" ({ranking.units:,} units)" if ranking.units < ranking.n else "")
+    OUT.print()
+    OUT.print(Text(ranking.data, style="bold") + Text(f": {ranking.kind} of {ranking.target!r}, {n}"))
+    _show_notes(ranking.notes)
+    show_findings(ranking.findings)
+    _show_contenders(
+        ranking, ranking.contenders, "sources, by a linear probe out of fold; = cannot be told from the best"
+    )
+    if ranking.cuts:
+        title = f"{ranking.cuts[0].name} at every cut it can be read at"
+        _show_contenders(ranking, ranking.cuts, title, by_cut=True)
+    OUT.print(Text(f"advice: {ranking.advice.word}", style="bold"))
+    for reason in ranking.advice.reasons:
+        OUT.print(f"  {reason}")
+    best = next(one for one in ranking.contenders if one.card is not None)
+    if best.card is not None:
+        OUT.print(Text(f"  {best.name}: licence {best.card.licence}; trained on {best.card.trained_on}", style="dim"))
+
+
+def _show_contenders(ranking: Ranking, contenders: Sequence[Contender], title: str, *, by_cut: bool = False) -> None:
+    table = _table(title)
+    table.add_column("cut" if by_cut else "source", justify="right" if by_cut else "left", overflow="fold")
+    scores = list(contenders[0].scores)
+    for column in ("rank", TITLES.get(ranking.headline, ranking.headline), *scores, "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in contenders:
+        assert one.standing is not None
+        low, high = one.standing.low, one.standing.high
+        place = f"{one.standing.rank}" + (f" [{low}–{high}]" if low < high else "")
+        shown = [f"{score:.3f}" if (score := one.scores.get(name)) is not None else "–" for name in scores]
+        words = [place, _words(ranking.headline, one.measures.get(ranking.headline)), *shown, f"{one.seconds:.1f}"]
+        name = str(one.cut) if by_cut else one.name
+        table.add_row(f"{name} =" if one.standing.ties else name, *words, style="bold" if one.standing.ties else "")
+    OUT.print(table)
 
 
 def show_cache(answer: dict[str, Any], *, cleared: bool) -> None:

@@ -1,0 +1,122 @@
+"""Commands that look before anything is made, or at what there is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headstart.cli.answers import one_answer, quoted, show_next
+from headstart.cli.options import Data, Group, Inputs, Json, Kind, Target, TestShare
+from headstart.wording import printable
+
+looking = typer.Typer()
+
+
+@looking.command()
+def rank(
+    data: Data,
+    backbones: Annotated[
+        str, typer.Option(help="Names with commas between them; offline: every one that is installed.")
+    ] = "offline",
+    inputs: Inputs = None,
+    target: Target = None,
+    group: Group = None,
+    task: Kind = None,
+    scores: Annotated[
+        str, typer.Option(help="Of logme, h_score, transrate, gbc, n_leep, nearest; commas between them.")
+    ] = "logme",
+    cuts: Annotated[bool, typer.Option(help="Read the best source at every cut as well.")] = True,
+    test: TestShare = 0.2,
+    seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Say which source serves the data best, where to read it, and whether transfer is worth it.
+
+    Nothing is trained but linear heads, no test label is read, and what is computed is kept for fit.
+
+    Example: `headstart rank photos/ --backbones efficientnet_lite0,timm/resnet50.a1_in1k`
+    """
+    with one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.ranking.sources import OFFLINE
+        from headstart.ranking.sources import rank as run_rank
+
+        with screen.progress_bars() as progress:
+            found = run_rank(
+                data,
+                backbones=OFFLINE if backbones == OFFLINE else _names(backbones),
+                input=inputs,
+                target=target,
+                group=group,
+                task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                scores=_names(scores),
+                every_cut=cuts,
+                test=test,
+                seed=seed,
+                progress=progress,
+            )
+        answer.update(found.as_dict())
+        if not as_json:
+            screen.show_ranking(found)
+            best = next(one for one in found.contenders if one.transfers)
+            target_words = f" --target {quoted(target)}" if target is not None else ""
+            show_next(f"headstart fit {quoted(data)}{target_words} --backbone {quoted(best.name)}")
+
+
+@looking.command()
+def backbones(
+    folder: Annotated[str | None, typer.Argument(help="A folder of models made here, to list them too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what pretrained models there are, from where, and under which licence.
+
+    Example: `headstart backbones`
+    """
+    with one_answer(as_json) as answer:
+        from headstart.backbones.listing import list_backbones
+
+        listed = list_backbones(folder)
+        answer.update({"schema": "headstart.backbones/1", "backbones": [one.as_dict() for one in listed]})
+        if not as_json:
+            from headstart import screen
+
+            screen.show_backbones(listed)
+
+
+@looking.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all of it; it is computed again when needed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what was computed below a cut and kept, or remove it.
+
+    HEADSTART_CACHE names its folder, or is off; HEADSTART_CACHE_SIZE is what it may take, such as 20GB.
+
+    Example: `headstart cache`
+    """
+    with one_answer(as_json) as answer:
+        from headstart.cache import the_cache
+
+        kept = the_cache()
+        cleared = kept.clear() if clear else 0
+        shelves = kept.shelves()
+        answer.update(
+            {
+                "schema": "headstart.cache/1",
+                "folder": None if kept.folder is None else printable(str(kept.folder)),
+                "bound": kept.bound,
+                "bytes": sum(shelf["bytes"] for shelf in shelves),
+                "shelves": shelves,
+                "cleared": cleared,
+            }
+        )
+        if not as_json:
+            from headstart import screen
+
+            screen.show_cache(answer, cleared=clear)
+
+
+def _names(words: str) -> list[str]:
+    """Return what stands between commas."""
+    return [word.strip() for word in words.split(",") if word.strip()]

@@ -1,0 +1,176 @@
+"""Commands that make a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headstart.cli.answers import default_out, example_input, one_answer, quoted, show_next
+from headstart.cli.options import (
+    Cut,
+    Data,
+    Epochs,
+    Group,
+    Inputs,
+    Json,
+    Kind,
+    PlanFile,
+    Rate,
+    Sensitive,
+    Source,
+    Target,
+    TestShare,
+)
+from headstart.wording import read_seconds, user_path
+
+DEMO_BUDGET = 60.0
+making = typer.Typer()
+
+
+@making.command()
+def demo(
+    out: Annotated[str, typer.Option(help="Folder for the data and the models.")] = "headstart-demo",
+    as_json: Json = False,
+) -> None:
+    """Do the main job on real data that ships with the dependencies.
+
+    Example: `headstart demo`
+    """
+    with one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.demo import write_demos
+        from headstart.job import fit as run_fit
+
+        results = []
+        for shown in write_demos(user_path(out)):
+            model = shown.data.with_suffix(".headstart")
+            screen.TALK.print(f"headstart fit {shown.data} --out {model}   # {shown.words}", soft_wrap=True)
+            with screen.progress_bars() as progress:
+                result = run_fit(str(shown.data), out=model, budget=DEMO_BUDGET, progress=progress)
+            results.append(result.as_dict())
+            if not as_json:
+                screen.show_result(result)
+                further = f"headstart fit {quoted(shown.data)} {shown.further}   # read lower down, before objects"
+                show_next(
+                    f"headstart predict {quoted(model)} {shown.try_it}",
+                    f"headstart evaluate {quoted(model)} {quoted(shown.data)}",
+                    *([further] if shown.further else []),
+                )
+        answer.update({"schema": "headstart.demo/1", "results": results})
+
+
+@making.command()
+def fit(
+    data: Data,
+    inputs: Inputs = None,
+    target: Target = None,
+    group: Group = None,
+    sensitive: Sensitive = None,
+    task: Kind = None,
+    backbone: Source = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="probe, finetune, lora or scratch; else chosen out of fold.")
+    ] = None,
+    cut: Cut = None,
+    epochs: Epochs = None,
+    rate: Rate = None,
+    budget: Annotated[str, typer.Option(help="Time for comparing and learning, such as 90s, 5m or 1h.")] = "10m",
+    plan: PlanFile = None,
+    test: TestShare = 0.2,
+    seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
+    out: Annotated[str | None, typer.Option(help="Where to save the model; DATA.headstart by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read, check, split, choose, learn, measure and save: the main job.
+
+    Interrupted, the same command goes on where it was. HEADSTART_PRECISION=fp32 computes nothing in less.
+
+    Example: `headstart fit photos/ --out ants.headstart`
+    """
+    with one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.job import fit as run_fit
+        from headstart.plan import read_plan
+        from headstart.strategies import named
+
+        with screen.progress_bars() as progress:
+            result = run_fit(
+                data,
+                input=inputs,
+                target=target,
+                group=group,
+                sensitive=sensitive or (),
+                task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                backbone=backbone,
+                strategy=named(strategy, cut=cut, epochs=epochs, rate=rate),
+                test=test,
+                seed=seed,
+                budget=read_seconds(budget),
+                plan=read_plan(plan) if plan is not None else None,
+                out=out if out is not None else default_out(data),
+                progress=progress,
+            )
+        answer.update(result.as_dict())
+        if not as_json:
+            screen.show_result(result)
+            screen.OUT.print(f"saved {result.path}")
+            show_next(f"headstart predict {quoted(result.path)} {example_input(result)}")
+
+
+@making.command()
+def adapt(
+    data: Data,
+    strategy: Annotated[str, typer.Option(help="probe, finetune, lora or scratch.")] = "probe",
+    inputs: Inputs = None,
+    target: Target = None,
+    group: Group = None,
+    task: Kind = None,
+    backbone: Source = None,
+    cut: Cut = None,
+    epochs: Epochs = None,
+    rate: Rate = None,
+    seed: Annotated[int, typer.Option(help="Of the folds, and of everything drawn.")] = 0,
+    plan: PlanFile = None,
+    out: Annotated[str | None, typer.Option(help="Where to save the model; DATA.headstart by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Learn one strategy from all examples but a given test part, and save; nothing is measured.
+
+    Interrupted, the same command goes on where it was.
+
+    Example: `headstart adapt photos/ --strategy finetune --cut -2`
+    """
+    with one_answer(as_json) as answer:
+        from headstart import artifact, screen
+        from headstart.adaptation import adapt as run_adapt
+        from headstart.data import read
+        from headstart.plan import read_plan
+        from headstart.strategies import named
+
+        path = user_path(out if out is not None else default_out(data))
+        artifact.check_destination(path.resolve())
+        chosen = named(strategy, cut=cut, epochs=epochs, rate=rate)
+        with screen.progress_bars() as progress:
+            examples = read(
+                data,
+                input=inputs,
+                target=target,
+                group=group,
+                task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                progress=progress,
+            )
+            model = run_adapt(
+                examples,
+                backbone=backbone,
+                strategy=chosen[0] if chosen else None,
+                seed=seed,
+                plan=read_plan(plan) if plan is not None else None,
+                checkpoint=path,
+                progress=progress,
+            )
+            model.save(path)
+        answer.update({"schema": "headstart.adapt/1", "model": str(path), "data": examples.name, **model.record})
+        if not as_json:
+            screen.show_model(model, path)
+            show_next(f"headstart evaluate {quoted(path)} LABELLED_DATA")

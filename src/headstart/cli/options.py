@@ -1,0 +1,24 @@
+"""What is asked for on the command line, where several commands ask for it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Data = Annotated[str, typer.Argument(help="An image folder, or a CSV, TSV, Parquet or JSON-lines table.")]
+Inputs = Annotated[list[str] | None, typer.Option("--input", help="Column of the inputs; may be repeated.")]
+Target = Annotated[str | None, typer.Option("--target", help="Column of the labels or numbers.")]
+Group = Annotated[str | None, typer.Option("--group", help="Column of what must not be separated, such as a patient.")]
+Sensitive = Annotated[
+    list[str] | None, typer.Option("--sensitive", help="Column to report errors by; may be repeated.")
+]
+Kind = Annotated[str | None, typer.Option("--task", help="classification, multilabel or regression; else inferred.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/json.md names its fields.")]
+Saved = Annotated[str, typer.Argument(help="A model made here: a .headstart folder.")]
+Source = Annotated[str | None, typer.Option("--backbone", help="Pretrained model; see `headstart backbones`.")]
+Cut = Annotated[int | None, typer.Option(help="Stages frozen; a probe reads after them; negative: from the top.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the examples, for what learns above the cut.")]
+Rate = Annotated[float | None, typer.Option(help="Learning rate of the top stage; settled or found by default.")]
+PlanFile = Annotated[str | None, typer.Option("--plan", help="Replay the plan in a file or a saved model.")]
+TestShare = Annotated[float, typer.Option(help="Share held out where the data brings no split.")]

@@ -1,0 +1,100 @@
+"""Commands that use a model that was made."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headstart.cli.answers import one_answer, standard_input
+from headstart.cli.options import Data, Group, Inputs, Json, Saved, Target
+from headstart.errors import DataError
+
+STANDARD_INPUT = "-"
+using = typer.Typer()
+
+
+@using.command()
+def evaluate(
+    model: Saved,
+    data: Data,
+    inputs: Inputs = None,
+    target: Target = None,
+    group: Group = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a saved model on labelled examples it was not trained on.
+
+    Where the data has a given split, its test part is measured and its train part trains the classical baseline.
+
+    Example: `headstart evaluate ants.headstart new-photos/`
+    """
+    with one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.data import read
+        from headstart.evaluation import evaluate as run_evaluate
+        from headstart.model import load
+
+        with screen.progress_bars() as progress:
+            loaded = load(model)
+            is_text = loaded.backbone.card.modality == "text"
+            examples = read(
+                data,
+                input=inputs or (list(loaded.columns) if is_text else None) or None,
+                target=target if target is not None else loaded.task.target,
+                group=group,
+                task=loaded.task.kind,
+                progress=progress,
+            )
+            is_given = examples.given is not None and "test" in examples.given
+            train = examples.given_part("train") if is_given else None
+            validation = examples.given_part("validation") if is_given else None
+            found = run_evaluate(
+                loaded,
+                examples.given_part("test") if is_given else examples,
+                train=train if train else None,
+                validation=validation if train and validation else None,
+                keep_seen=is_given,
+                progress=progress,
+            )
+        findings = (*examples.findings, *found.findings)
+        warnings = [{"code": finding.code, "text": finding.text} for finding in findings]
+        answer.update(
+            {"schema": "headstart.evaluate/1", "model": model, "n": found.n, **found.as_dict(), "warnings": warnings}
+        )
+        if not as_json:
+            screen.show_findings(findings)
+            screen.show_evaluation(found)
+
+
+@using.command()
+def predict(
+    model: Saved,
+    inputs: Annotated[
+        list[str], typer.Argument(help="Files, folders, tables or texts; - reads lines from standard input.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Answer for new inputs; one that cannot be read is named, and the rest goes on.
+
+    Example: `headstart predict ants.headstart new/*.jpg --json`
+    """
+    with one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.data.inputs import as_file_or_text
+        from headstart.model import load
+
+        given = [
+            one for item in inputs for one in (standard_input() if item == STANDARD_INPUT else [as_file_or_text(item)])
+        ]
+        with screen.progress_bars() as progress:
+            predictions = load(model).predict(given, progress=progress)
+        failed = [prediction for prediction in predictions if prediction.error is not None]
+        if len(failed) == len(predictions):
+            raise DataError(
+                f"none of the {len(predictions)} inputs could be read.", got=f"{failed[0].input}: {failed[0].error}"
+            )
+        plain = [prediction.as_dict() for prediction in predictions]
+        answer.update({"schema": "headstart.predict/1", "model": model, "n_failed": len(failed), "predictions": plain})
+        if not as_json:
+            screen.show_predictions(predictions)

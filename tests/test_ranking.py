@@ -1,0 +1,187 @@
+"""Ranking: which source, which cut, whether at all; it claims no more than the examples show, without test labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.backbones.card import Card
+from headstart.errors import OptionError
+from headstart.ranking import judgement
+from headstart.ranking.judgement import Overlap, advise, class_overlap
+from headstart.ranking.scores import SCORES, score_of
+from headstart.ranking.sources import readable_cuts
+from headstart.ranking.standings import difference, standings
+from headstart.tasks import Task
+from tests import tiny
+
+from .conftest import Said
+
+GOOD = (
+    "wonderful delightful superb charming brilliant moving excellent lovely funny touching graceful splendid beautiful "
+    "great perfect amazing fantastic enjoyable impressive fascinating gorgeous pleasant terrific thrilling"
+)
+BAD = (
+    "dreadful tedious awful clumsy dull boring terrible ugly stupid lifeless pointless horrid bad poor annoying "
+    "disappointing pathetic miserable worthless painful disgusting unbearable lousy hateful"
+)
+SOURCES = ["wordllama", "minilm_l6"]
+
+
+def reviews() -> list[tuple[str, str]]:
+    """Sentences whose sentiment a pretrained source knows, and that no count of words can learn: each word is new."""
+    pairs = zip(GOOD.split(), BAD.split(), strict=True)
+    return [
+        (f"scene {place} of the film was {word}", label)
+        for place, pair in enumerate(pairs)
+        for word, label in zip(pair, ("good", "bad"), strict=True)
+    ]
+
+
+def test_standings_know_what_is_clear_and_what_is_not() -> None:
+    dice = np.random.default_rng(0)
+    noise = dice.normal(size=400)
+    errors = np.stack([noise, noise + 0.001 * dice.normal(size=400), noise + 1])
+    best, level, worse = standings(errors, np.arange(400))
+    assert {best.rank, level.rank} == {1, 2}
+    assert best.ties
+    assert level.ties
+    assert (worse.rank, worse.low, worse.high, worse.ties) == (3, 3, 3, False)
+    assert worse.behind == pytest.approx(1, abs=0.01)
+
+
+def test_a_difference_is_claimed_about_as_often_as_it_should_where_there_is_none() -> None:
+    dice = np.random.default_rng(0)
+    claimed = 0
+    for _ in range(200):
+        one, other = (dice.random((2, 150)) < 0.3).astype(float)
+        _, low, high = difference(one, other, np.arange(150))
+        claimed += low > 0 or high < 0
+    assert claimed <= 20
+
+
+def test_groups_widen_what_is_said_of_a_difference() -> None:
+    dice = np.random.default_rng(0)
+    one, other = (np.repeat(dice.random(30) < share, 10).astype(float) for share in (0.5, 0.3))
+    alone, grouped = difference(one, other, np.arange(300)), difference(one, other, np.arange(300) // 10)
+    assert grouped[2] - grouped[1] > 2 * (alone[2] - alone[1])
+
+
+@pytest.mark.parametrize(
+    ("best", "rival", "word"), [(0.1, 0.6, "transfer"), (0.6, 0.1, "do not transfer"), (0.3, 0.3, "unclear")]
+)
+def test_advice_follows_the_interval(best: float, rival: float, word: str) -> None:
+    dice = np.random.default_rng(0)
+    errors = [(dice.random(200) < share).astype(float) for share in (best, rival)]
+    told = advise(*errors, np.arange(200), source="s", without="r", metric="accuracy", overlap=Overlap("unknown"))
+    assert told.word == word
+    few = advise(
+        *(one[:10] for one in errors),
+        np.arange(10),
+        source="s",
+        without="r",
+        metric="accuracy",
+        overlap=Overlap("unknown"),
+    )
+    assert few.word == "unclear"
+
+
+@pytest.mark.parametrize(
+    ("labels", "known"),
+    [(("ants", "bees"), ("ants", "bees")), (("Daisy", "tulip"), ("Daisy",)), (("positive", "negative"), ())],
+)
+def test_labels_that_are_classes_of_imagenet_are_found(labels: tuple[str, ...], known: tuple[str, ...]) -> None:
+    card = Card("n", "image", "s", trained_on="ImageNet-1k")
+    found = class_overlap(card, Task("label", "classification", labels))
+    assert found.labels == known
+    assert found.status == ("class overlap" if known else "no class in common")
+    assert (
+        class_overlap(replace(card, trained_on="pairs of sentences"), Task("y", "classification", labels)).status
+        == "unknown"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "singular"),
+    [
+        ("bees", "bee"),
+        ("Butterflies", "butterfly"),
+        ("glass", "glass"),
+        ("cactus", "cactus"),
+        ("box-fishes", "box fish"),
+    ],
+)
+def test_plurals_are_known(name: str, singular: str) -> None:
+    assert judgement._plain(name) == singular
+
+
+def test_a_source_that_knows_the_language_is_worth_it_and_shuffled_labels_are_not() -> None:
+    rows = reviews()
+    found = hs.rank(rows, backbones=SOURCES, every_cut=False)
+    assert {one.name for one in found.contenders} == {*SOURCES, "classical", "majority", "random weights"}
+    assert found.advice.word == "transfer"
+    assert found.contenders[0].transfers
+    labels = np.random.default_rng(3).permutation([label for _, label in rows])
+    shuffled = hs.rank(
+        [(text, str(label)) for (text, _), label in zip(rows, labels, strict=True)], backbones=SOURCES, every_cut=False
+    )
+    assert shuffled.advice.word != "transfer"
+
+
+def test_no_test_label_is_read() -> None:
+    import pandas as pd
+
+    table = pd.DataFrame(reviews(), columns=["text", "label"]).assign(split=["train", "train", "train", "test"] * 12)
+    turned = table.assign(label=table["label"].where(table["split"] == "train", table["label"].iloc[::-1].to_numpy()))
+    assert not turned.equals(table)
+    one, other = (hs.rank(rows, backbones="wordllama", input="text", target="label") for rows in (table, turned))
+    assert one.n == 36
+    for mine, theirs in zip([*one.contenders, *one.cuts], [*other.contenders, *other.cuts], strict=True):
+        assert {**mine.as_dict(), "seconds": 0} == {**theirs.as_dict(), "seconds": 0}
+
+
+def test_every_cut_of_the_best_source_is_read() -> None:
+    backbone = tiny.image_backbone()
+    found = hs.rank(
+        [(p, str(v)) for p, v in zip(tiny.pictures(40).inputs, tiny.pictures(40).values, strict=True)],
+        backbones=backbone,
+    )
+    assert [one.cut for one in found.cuts] == [*readable_cuts(backbone), "top"]
+    assert len(found.cuts) > 3
+    assert sorted(one.standing.rank for one in found.cuts if one.standing) == list(range(1, len(found.cuts) + 1))
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_take_every_kind_of_target(name: str) -> None:
+    dice = np.random.default_rng(0)
+    features, folds = dice.normal(size=(40, 6)), [np.arange(40) % 2 == 0, np.arange(40) % 2 == 1]
+    several = Task("y", "multilabel", ("a", "b", "c"))
+    truth = np.stack([features[:, 0] > 0, features[:, 1] > 0, np.zeros(40)], 1).astype(int)
+    value = score_of(name, features, truth, several, folds)
+    assert value is not None
+    assert np.isfinite(value)
+    number = score_of(name, features, features[:, 0] * 1e9, Task("y", "regression"), folds)
+    assert (number is not None and np.isfinite(number)) == (name in ("logme", "nearest"))
+
+
+def test_what_is_wrong_is_one_sentence(headstart: Callable[..., Said], tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="there is no such score"):
+        hs.rank(reviews(), scores=["luck"])
+    with pytest.raises(OptionError, match="there is no source to rank"):
+        hs.rank(reviews(), backbones=[])
+    said = headstart("rank", tmp_path, "--backbones", "nothing_of_this_name")
+    assert said.code == 2
+
+
+def test_the_table_for_people(headstart: Callable[..., Said], tmp_path: Path) -> None:
+    file = tmp_path / "films.csv"
+    file.write_text("text,label\n" + "\n".join(f"{text},{label}" for text, label in reviews()), encoding="utf-8")
+    said = headstart("rank", file, "--backbones", "wordllama", "--target", "label")
+    assert said.code == 0
+    for words in ("advice:", "wordllama =", "majority", "headstart fit", "--backbone wordllama"):
+        assert words in said.out
