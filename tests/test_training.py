@@ -22,12 +22,14 @@ from headstart.backbones.backbone import Backbone, digest_of_tensors, weights_ha
 from headstart.checkpoints import Checkpoints
 from headstart.errors import OptionError
 from headstart.frozen import features
+from headstart.frozen.execution import Execution
 from headstart.frozen.states import states_at
 from headstart.ground import begin
 from headstart.learning import rates as rates_module
 from headstart.learning.losses import Target
 from headstart.learning.rates import range_test
 from headstart.learning.tuning import Tuning, begin_tuning
+from headstart.plan import make_plan
 from headstart.progress import silent
 from headstart.strategies import as_fields, from_fields
 from headstart.tasks import Task
@@ -645,6 +647,24 @@ def test_what_is_tried_on_a_few_examples_is_not_learned_from(tmp_path: Path, mon
     monkeypatch.setattr(features, "passed", counting)
     hs.adapt(tiny.texts(60), backbone=tiny.text_backbone(), strategy=STRATEGIES["finetune"])
     assert counts[-1] == 60, "all are batched together, whatever few were tried before"
+
+
+@pytest.mark.parametrize(
+    ("strategies", "held", "wanted"),
+    [(1, None, 2 * 10), (2, None, 3 * 2 * 10 + 3 * 10 / 3), (2, 0.2, 1.8 * 2 * 10 + 3 * 10 * 0.2 / 3)],
+    ids=["learning", "cross-validation", "validation set"],
+)
+def test_the_forecast_counts_every_training_and_every_answer(
+    strategies: int, held: float | None, wanted: float
+) -> None:
+    backbone = tiny.text_backbone()
+    learned = hs.FineTune(epochs=2, batch_size=10)
+    asked = [hs.Probe(), learned][-strategies:]
+    made = make_plan(
+        backbone, 1000, asked, Execution(), lacking=0, held=held, pilot=lambda _strategy, _storage, _precision: 0.1
+    )
+    assert made.folds == 3
+    assert made.seconds[-1] == pytest.approx(wanted, abs=0.1)
 
 
 def test_what_was_settled_for_a_question_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

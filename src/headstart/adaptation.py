@@ -146,6 +146,7 @@ def _settled(ground: Ground, strategies: Sequence[Strategy] | None, budget: floa
         wanted,
         execution,
         lacking=lacking,
+        held=None if ground.held is None else float(ground.held.mean()),
         budget=budget,
         are_asked=strategies is not None,
         pilot=_pilot(ground),

@@ -41,6 +41,9 @@ SHORTER = 0.8
 WORTH = 1.0
 """Seconds that a training must become shorter by for less than fp32 to be used."""
 
+ANSWERING = 1 / 3
+"""What answering takes beside learning: of a step's forward and backward passes, two of three parts are backward."""
+
 MEMORY_SHARE = 0.3
 UNKNOWN_MEMORY = 4e9
 
@@ -128,6 +131,7 @@ def make_plan(
     execution: Execution,
     *,
     lacking: int,
+    held: float | None = None,
     budget: float = BUDGET,
     are_asked: bool = True,
     pilot: Pilot,
@@ -140,6 +144,7 @@ def make_plan(
         strategies: to consider, the simplest first.
         execution: how frozen stages are run.
         lacking: examples whose features the cache has not.
+        held: the share of the examples that is the validation set; None compares by cross-validation.
         budget: seconds for all of it, above 0.
         are_asked: whether they were asked for, and are run whatever time it takes.
         pilot: called with a strategy, how its states are kept and a precision, returns the seconds a step takes.
@@ -163,8 +168,9 @@ def make_plan(
         kept, why = _storage(backbone, strategy, n, precision)
         cost = 0.0
         if not isinstance(strategy, Probe):
-            trainings = folds if len(strategies) > 1 else 1
-            cost = _forecast(strategy, backbone, n, trainings, pilot(strategy, kept, precision))
+            trainings, answered = _work(len(strategies), folds, held)
+            step = pilot(strategy, kept, precision)
+            cost = _forecast(strategy, backbone, n, step, trainings=trainings, answered=answered)
             memory += 0 if kept == "none" else int(n * bytes_kept(backbone, strategy.cuts(backbone), precision, kept))
         if cost > rest and not are_asked:
             left_out.append(
@@ -211,18 +217,28 @@ def _precision(strategy: Learning, backbone: Backbone, n: int, possible: Precisi
     if possible == "fp32":
         return possible
     plain, short = (pilot(strategy, "whole", precision) for precision in ("fp32", possible))
-    saved = _forecast(strategy, backbone, n, 1, plain - short)
+    saved = _forecast(strategy, backbone, n, plain - short)
     return possible if short <= SHORTER * plain and saved >= WORTH else "fp32"
 
 
-def _forecast(strategy: Learning, backbone: Backbone, n: int, trainings: int, step: float) -> float:
-    """Return the seconds of so many trainings on everything.
+def _work(strategies: int, folds: int, held: float | None) -> tuple[float, float]:
+    """Return what comparing strategies and learning one takes: trainings on everything, and how often all are answered.
 
-    Comparing by cross-validation and learning once more takes k: without each of k folds, k - 1 in all.
+    Without each of k folds, and once more on everything, takes k trainings; beside a validation set there is one
+    without it, even of a single strategy.
     """
+    if held is not None:
+        return 2.0 - held, held
+    return (float(folds), 1.0) if strategies > 1 else (1.0, 0.0)
+
+
+def _forecast(
+    strategy: Learning, backbone: Backbone, n: int, step: float, *, trainings: float = 1.0, answered: float = 0.0
+) -> float:
+    """Return the seconds of so many trainings on n examples, a share of which is answered around every epoch."""
     schedule = strategy.settled(backbone)
-    steps = schedule.epochs * n / schedule.batch_size
-    return step * steps * trainings
+    steps = n / schedule.batch_size
+    return step * steps * (schedule.epochs * trainings + (schedule.epochs + 1) * answered * ANSWERING)
 
 
 def _storage(backbone: Backbone, strategy: Strategy, n: int, precision: Precision) -> tuple[Storage, str]:
