@@ -286,13 +286,14 @@ def test_what_was_tried_is_remembered_for_other_inputs_but_for_how_faithful_it_i
 ) -> None:
     for name, value in (("WORTH", 0.0), ("GAIN", 1e9), ("FAITHFUL", 0.0)):
         monkeypatch.setattr(trials, name, value)
-    first = choose_execution(tiny.text_backbone(), TEXTS)
+    texts = [f"{text} and {text}" for text in TEXTS]
+    first = choose_execution(tiny.text_backbone(), texts)
     monkeypatch.setattr(trials, "_measured", lambda read, batch: pytest.fail("it was measured before"))
     compared: list[int] = []
     monkeypatch.setattr(trials, "cosines", lambda one, other: compared.append(len(one)) or cosines(one, other))
-    assert choose_execution(tiny.text_backbone(), TEXTS) == first
+    assert choose_execution(tiny.text_backbone(), texts) == first
     assert not compared
-    others = [f"{text} indeed" for text in TEXTS]
+    others = [f"{text} indeed" for text in texts]
     other = choose_execution(tiny.text_backbone(), others)
     assert (other.precision, other.backend) == (first.precision, first.backend)
     assert other.seconds > first.seconds, "a longer text takes longer"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from headstart.wording import user_path
 
 UNCOMPARED = "too few examples to compare strategies: the simplest one is taken"
 UNFAITHFUL = "features are computed in fp32: {} would change answers"
-PILOTED = 32
+PILOTED = 16
 """Examples that the time of a step is measured on."""
 
 
@@ -166,6 +167,7 @@ def _pilot(ground: Ground) -> Pilot:
     examples, execution = ground.examples.take(few), replace(ground.execution, cached=False)
     ground = replace(ground, execution=execution)
 
+    @cache
     def pilot(strategy: Learning, storage: Storage, precision: Precision) -> float:
         tuning = begin_tuning(
             strategy,
@@ -180,7 +182,7 @@ def _pilot(ground: Ground) -> Pilot:
             precision=precision,
             seed=ground.seed,
         )
-        return tuning.seconds_a_step()
+        return tuning.seconds_a_step() * max(1.0, tuning.schedule.batch_size / len(examples))
 
     return pilot
 

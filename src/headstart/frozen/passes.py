@@ -31,6 +31,9 @@ TOKENS, TEXTS = 4096, 256
 WINDOW = 16_384
 """Inputs that are sorted by length together, and whose token ids are in memory at once."""
 
+MASK = "attention_mask"
+"""What tells texts from padding in a batch."""
+
 AHEAD = 4
 """Batches prepared ahead of the network."""
 

@@ -18,13 +18,12 @@ from headstart.backbones.replay import Batch, State
 from headstart.checkpoints import Checkpoints
 from headstart.devices import autocast, memory_kept, moved
 from headstart.frozen.execution import EXACT, Execution, state_reader
-from headstart.frozen.passes import contents_of, gap_in, length_of, passed, shelf_for
+from headstart.frozen.passes import MASK, contents_of, gap_in, length_of, passed, shelf_for
 from headstart.progress import Progress, silent
 
 Storage: TypeAlias = Literal["whole", "bf16", "int8", "none"]
 """How states are kept: as they are, rounded to bf16, as bytes with one scale a tensor and example, or not at all."""
 
-MASK = "attention_mask"
 LEVELS = 127
 FP32 = 4
 VIEW_SEED = 7

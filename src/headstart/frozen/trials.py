@@ -17,7 +17,7 @@ from headstart.backbones.replay import Batch
 from headstart.checkpoints import digest_of
 from headstart.devices import allowed_precisions, choose_device, memory_kept, moved
 from headstart.frozen.execution import EXACT, REPAYS, Execution, Reader, cosines, features_reader, has_openvino
-from headstart.frozen.passes import contents_of, shelf_for
+from headstart.frozen.passes import MASK, contents_of, shelf_for
 from headstart.progress import Progress, silent
 
 SAMPLE = 32
@@ -95,18 +95,23 @@ class _Trial:
         return _batch_of(self.backbone, self.inputs)
 
     def seconds(self, way: Execution) -> float:
-        """Return what an example takes; what texts of about the same length took is scaled to theirs.
+        """Return what an example takes; what was measured on others of about the same length is scaled to these.
+
+        Padding counts in what is measured, but hardly in what will be run: there texts of like length stand together.
 
         Raises:
             RuntimeError, NotImplementedError: a layer does not know the precision on this device.
         """
-        size = next(iter(self.batch.values())).numel() // len(self.inputs)
-        memory = shelf_for(self.backbone, way, kind="speed", size=size.bit_length(), threads=torch.get_num_threads())
+        numbers = next(iter(self.batch.values())).numel() / len(self.inputs)
+        mask = self.batch.get(MASK)
+        own = numbers if mask is None else float(mask.sum()) / len(self.inputs)
+        size, threads = int(own).bit_length(), torch.get_num_threads()
+        memory = shelf_for(self.backbone, way, kind="speed", size=size, threads=threads)
         found = memory.recall()
         if found is None:
-            found = _measured(features_reader(self.backbone, [None], way), self.batch) / size
+            found = _measured(features_reader(self.backbone, [None], way), self.batch) / numbers
             memory.remember(found)
-        return float(found) * size
+        return float(found) * own
 
     def timed(self, ways: Sequence[Execution]) -> list[Execution]:
         """Return the ways that run here at all, with the seconds that each takes."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
 from headstart.checkpoints import Checkpoints, under
-from headstart.devices import Processes, autocast, memory_kept, processes
+from headstart.devices import Processes, autocast, learned_from, memory_kept, processes
 from headstart.frozen.states import States
 from headstart.heads import Head
 from headstart.learning.draws import batches_of, mixed, seed_of
@@ -243,7 +243,7 @@ class Run:
         states = lesson.at(self.epoch)
         batch, state = states.batch(places, (lesson.seed, self.step, self.processes.rank), self.epoch)
         labels = lesson.labels[list(places)].to(lesson.device)
-        with self._mode(len(places)), autocast(lesson.device, lesson.precision):
+        with self._mode(len(places)), learned_from(lesson.device, lesson.precision):
             batch, state, other, share = mixed(batch, state, lesson.schedule.mixup, (lesson.seed, self.step))
             features = lesson.backbone.above(batch, state, states.cut)
         logits = lesson.head(features.float())
