@@ -284,7 +284,7 @@ def test_little_work_is_run_plainly_and_much_in_the_fastest_faithful_way(monkeyp
 def test_what_was_tried_is_remembered_for_other_inputs_but_for_how_faithful_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in (("WORTH", 0.0), ("GAIN", 1e9), ("FAITHFUL", 0.0)):
+    for name, value in (("WORTH", 0.0), ("GAIN", 1e9), ("FAITHFUL", 0.0), ("CHEAP", 0.0)):
         monkeypatch.setattr(trials, name, value)
     texts = [f"{text} and {text}" for text in TEXTS]
     first = choose_execution(tiny.text_backbone(), texts)
@@ -398,4 +398,4 @@ def test_converting_reports_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry.Telemetry, "init", refuse)
     monkeypatch.setattr(telemetry.Telemetry, "send_event", refuse)
     backbone = tiny.text_backbone()
-    assert execution._graph(lambda batch: backbone.read_at(batch, None), backbone) is not None
+    assert execution._graph(lambda batch: backbone.read_at(batch, None), backbone)[0] is not None

@@ -24,14 +24,15 @@ def study(task: Task, clock: Clock) -> dict[str, Any]:
     probe = hs.Probe(folds=FOLDS)
     with clock.phase("every cut"):
         cuts = range(1, task.fewer(backbone.n_stages, 2) + 1)
-        hs.adapt(train, backbone=backbone, strategy=[hs.Probe(cut=cut, folds=FOLDS) for cut in cuts])
+        found = hs.adapt(train, backbone=backbone, strategy=[hs.Probe(cut=cut, folds=FOLDS) for cut in cuts])
+    plan = hs.Plan.from_dict(found.record["plan"])
     with clock.phase("five seeds"):
         for seed in SEEDS:
-            hs.adapt(train, backbone=backbone, strategy=probe, seed=seed)
+            hs.adapt(train, backbone=backbone, strategy=probe, seed=seed, plan=plan)
     with clock.phase("learning curve"):
         order = np.random.default_rng(task.seed).permutation(len(train))
         for size in SIZES:
-            hs.adapt(train.take(np.sort(order[:size])), backbone=backbone, strategy=probe)
+            hs.adapt(train.take(np.sort(order[:size])), backbone=backbone, strategy=probe, plan=plan)
     return {}
 
 

@@ -15,6 +15,7 @@ from headstart.ground import Ground
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.metrics import quadratic_errors
 from headstart.plan import Plan
+from headstart.statistics import FEWER_RESAMPLES
 from headstart.strategies import Probe, Strategy
 from headstart.strategies.probe import Fitted, is_learned
 from headstart.tasks import Task
@@ -176,7 +177,9 @@ def _told(ground: Ground, arm: Arm, standing: Standing, is_chosen: bool) -> dict
     """Return how an arm stood, as JSON holds it: on out-of-fold examples only."""
     headline = metrics.HEADLINE[ground.task.kind]
     units = ground.units[arm.seen] if ground.units is not None else None
-    measures = metrics.measure(ground.task, ground.truth[arm.seen], arm.outputs[arm.seen], units)
+    measures = metrics.measure(
+        ground.task, ground.truth[arm.seen], arm.outputs[arm.seen], units, resamples=FEWER_RESAMPLES
+    )
     return {
         "strategy": arm.name,
         "cut": arm.cut,

@@ -39,7 +39,14 @@ class Metric:
     used: np.ndarray | None = None
 
 
-def measure(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None = None) -> dict[str, Measure]:
+def measure(
+    task: Task,
+    truth: np.ndarray,
+    outputs: np.ndarray,
+    units: np.ndarray | None = None,
+    *,
+    resamples: int | None = None,
+) -> dict[str, Measure]:
     """Return every metric of a task with its interval; only shares where a single unit tells of no spread.
 
     Args:
@@ -47,11 +54,12 @@ def measure(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarra
         truth: (n,) label indices (-1: a label never seen in training), (n, c) zeros and ones, or (n,) numbers.
         outputs: (n, c) probabilities, or (n,) numbers.
         units: (n,) the group of each example; None where every example stands for itself.
+        resamples: of the bootstrap; by default as many as suit the number of examples.
     """
     table = {"classification": _classification, "multilabel": _multilabel, "regression": _regression}
     own = np.arange(len(truth)) if units is None else np.unique(units, return_inverse=True)[1]
     found = table[task.kind](truth, outputs)
-    samples = _sampled(found, own, resamples_for(len(truth), task.n_outputs))
+    samples = _sampled(found, own, resamples or resamples_for(len(truth), task.n_outputs))
     measured = {name: _with_interval(name, found[name], samples[name], own, units is None) for name in found}
     return {name: one for name, one in measured.items() if one.units > 1 or name in BOUNDED}
 

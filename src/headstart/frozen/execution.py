@@ -130,21 +130,25 @@ def _converted(read: Reader, backbone: Backbone, key: str, precision: str) -> Re
     if own.get("weights") != weights:
         own.clear()
         own["weights"] = weights
+    threads = torch.get_num_threads()
     if key not in own:
         try:
-            own[key] = _graph(read, backbone)
+            own[key], own[f"{key} fp32 {threads}"] = _graph(read, backbone)
         except Exception:  # noqa: BLE001  a converter may fail in any way on a network that somebody else wrote
             own[key] = None
     if own[key] is None:
         return None
-    compiled = f"{key} {precision} {torch.get_num_threads()}"
+    compiled = f"{key} {precision} {threads}"
     if compiled not in own:
         own[compiled] = _compiled(own[key], list(backbone.example_batch()), precision)
     return cast(Reader, own[compiled])
 
 
-def _graph(read: Reader, backbone: Backbone) -> Any:
-    """Return a reader as OpenVINO's graph; None where it answers otherwise than the network itself in fp32."""
+def _graph(read: Reader, backbone: Backbone) -> tuple[Any, Reader | None]:
+    """Return a reader as OpenVINO's graph, and the graph made ready for fp32.
+
+    There is no graph where it answers otherwise than the network itself in fp32.
+    """
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -159,12 +163,13 @@ def _graph(read: Reader, backbone: Backbone) -> Any:
         frontend = FrontEndManager().load_by_framework("pytorch")  # `convert_model` would report on its user
         decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
         graph = frontend.convert(frontend.load(decoder))
-    found = _compiled(graph, list(example), "fp32")(example)
+    run = _compiled(graph, list(example), "fp32")
+    found = run(example)
     agrees = len(found) == len(expected) and all(
         one.shape == other.shape and float(cosines(one, other).min()) >= CONVERTED
         for one, other in zip(found, expected, strict=True)
     )
-    return graph if agrees else None
+    return (graph, run) if agrees else (None, None)
 
 
 def _compiled(graph: Any, names: Sequence[str], precision: str) -> Reader:

@@ -29,7 +29,7 @@ from headstart.progress import Progress, silent
 from headstart.ranking.judgement import Advice, Overlap, advise, class_overlap
 from headstart.ranking.scores import SCORES, score_of
 from headstart.ranking.standings import Standing, standings
-from headstart.statistics import Measure
+from headstart.statistics import FEWER_RESAMPLES, Measure
 from headstart.strategies import FromScratch, Probe
 from headstart.strategies.probe import Fitted
 from headstart.tasks import Kind, Task
@@ -332,7 +332,7 @@ def _contender(
         )
     truth, outputs, seen = ground.truth, fitted.outputs, fitted.seen
     units = ground.units[seen] if ground.units is not None else None
-    measures = metrics.measure(ground.task, truth[seen], outputs[seen], units)
+    measures = metrics.measure(ground.task, truth[seen], outputs[seen], units, resamples=FEWER_RESAMPLES)
     errors = _errors(ground.task, truth[seen], outputs[seen])
     return Contender(name, cut, transfers, measures, errors, ground.examples.units[seen], seconds)
 
