@@ -225,7 +225,7 @@ def show_ranking(ranking: Ranking) -> None:
     OUT.print(Text(f"advice: {ranking.advice.word}", style="bold"))
     for reason in ranking.advice.reasons:
         OUT.print(f"  {reason}")
-    best = next(one for one in ranking.contenders if one.card is not None)
+    best = ranking.best
     if best.card is not None:
         OUT.print(Text(f"  {best.name}: licence {best.card.licence}; trained on {best.card.trained_on}", style="dim"))
 

@@ -59,9 +59,8 @@ def rank(
         answer.update(found.as_dict())
         if not as_json:
             screen.show_ranking(found)
-            best = next(one for one in found.contenders if one.transfers)
             target_words = f" --target {quoted(target)}" if target is not None else ""
-            show_next(f"headstart fit {quoted(data)}{target_words} --backbone {quoted(best.name)}")
+            show_next(f"headstart fit {quoted(data)}{target_words} --backbone {quoted(found.best.name)}")
 
 
 @looking.command()

@@ -122,6 +122,11 @@ class Ranking:
     def __str__(self) -> str:
         return f"{self.contenders[0].name}: {self.contenders[0].measures[self.headline]}; {self.advice}"
 
+    @property
+    def best(self) -> Contender:
+        """The source that stands highest."""
+        return next(one for one in self.contenders if one.transfers)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the ranking as `headstart rank --json` prints it; docs/json.md names every field."""
         return {
@@ -358,7 +363,7 @@ def _rank_of(contender: Contender) -> int:
 def _scored(ground: Ground, features: np.ndarray, scores: Sequence[str]) -> dict[str, float | None]:
     """Return scores of features, on a sample where there are very many examples."""
     few = np.linspace(0, len(features) - 1, min(SCORED_ON, len(features))).astype(int)
-    examples = ground.examples.take(few)
-    folds = examples.folds(min(FOLDS, max(2, len(np.unique(examples.units)))), seed=ground.seed)
+    examples = ground.examples  # as a whole: it knows its near-duplicates already
+    folds = examples.folds(min(FOLDS, max(2, len(np.unique(examples.units)))), seed=ground.seed)[few]
     masks = [folds == number for number in np.unique(folds)]
     return {name: score_of(name, features[few], ground.truth[few], ground.task, masks) for name in scores}
