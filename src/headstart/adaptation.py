@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.model import Model, fingerprints
 from headstart.plan import BUDGET, Pilot, Plan, default_strategies, make_plan
 from headstart.progress import Progress, silent
-from headstart.strategies import KINDS, Learning, Probe, Strategy, as_fields
+from headstart.strategies import HEAD_ONLY, KINDS, Learning, Probe, Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH
 from headstart.wording import user_path
 
@@ -81,13 +81,35 @@ def adapt(
     asked = asked_strategies(strategy) or [Probe()]
     path = user_path(checkpoint) if checkpoint is not None else None
     with checkpoints_beside(path) as keeper:
-        return adapt_to(begin(train, validation, backbone, seed, keeper, progress), asked, plan=plan)
+        return adapt_to(begin(train, validation, backbone, seed, keeper, progress), asked, plan=plan).model
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """What came of some strategies on one ground.
+
+    Attributes:
+        ground: what they stood on, run as the plan says.
+        choice: which was chosen, and what from.
+        model: the chosen one, learned on everything.
+        rival: the best on the other side of transfer, learned likewise; None where it was not wanted or is not there.
+    """
+
+    ground: Ground
+    choice: Choice
+    model: Model
+    rival: Model | None = None
 
 
 @undisturbed()
 def adapt_to(
-    ground: Ground, strategies: Sequence[Strategy] | None, *, plan: Plan | None = None, budget: float = BUDGET
-) -> Model:
+    ground: Ground,
+    strategies: Sequence[Strategy] | None,
+    *,
+    plan: Plan | None = None,
+    budget: float = BUDGET,
+    with_rival: bool = False,
+) -> Adapted:
     """Choose among strategies by what they say of examples they did not learn from, and learn the chosen one on all.
 
     Args:
@@ -95,6 +117,7 @@ def adapt_to(
         strategies: those considered, the simplest first; None considers what time allows.
         plan: how to run, and what to consider where `strategies` does not say; settled anew otherwise.
         budget: seconds for all of it.
+        with_rival: whether the best without transfer is learned too or, if that was chosen, the best with it.
     """
     question = ground.question(strategies, budget) | {"plan": plan.as_dict() if plan else None}
     stored = ground.keeper.plan(question)
@@ -113,9 +136,9 @@ def adapt_to(
             plan = replace(plan, execution=EXACT, left_out=(*plan.left_out, UNFAITHFUL.format(plan.execution)))
             ground = replace(ground, execution=EXACT)
         choice = consider(ground, plan)
-        if choice.tuning is None:
-            return _probed(ground, plan, choice)
-        return _tuned(ground, plan, choice, choice.tuning)
+        rival = choice.rival if with_rival else None
+        model = _learned(ground, plan, choice)
+        return Adapted(ground, choice, model, None if rival is None else _learned(ground, plan, rival))
 
 
 def _settled(ground: Ground, strategies: Sequence[Strategy] | None, budget: float) -> dict[str, Any]:
@@ -153,7 +176,7 @@ def _settled(ground: Ground, strategies: Sequence[Strategy] | None, budget: floa
         pilot=_pilot(ground),
     )
     fields: dict[str, Any] = json.loads(json.dumps(plan.as_dict()))
-    if len(plan.strategies) == len(wanted) and not all(isinstance(one, Probe) for one in wanted):
+    if len(plan.strategies) == len(wanted) and not all(isinstance(one, HEAD_ONLY) for one in wanted):
         memory.remember(fields)
     return fields
 
@@ -187,18 +210,21 @@ def _pilot(ground: Ground) -> Pilot:
     return pilot
 
 
-def _probed(ground: Ground, plan: Plan, choice: Choice) -> Model:
-    probe = choice.strategy
-    assert isinstance(probe, Probe)
-    cut = None if probe.cut is None else ground.backbone.replay.resolve(probe.cut)
-    record = _record(ground, plan, choice) | {"strategy": probe.name, "cut": cut if cut is not None else "top"}
-    return _model(ground, ground.backbone, cut, choice.probe.head, record)
+def _learned(ground: Ground, plan: Plan, choice: Choice) -> Model:
+    """Learn a choice on everything."""
+    strategy, record = choice.strategy, _record(ground, plan, choice)
+    if choice.tuning is not None:
+        return _tuned(ground, plan, choice, choice.tuning)
+    cut = ground.backbone.replay.resolve(strategy.cut) if isinstance(strategy, Probe) and strategy.cut else None
+    place = ("top" if cut is None else cut) if isinstance(strategy, Probe) else ""
+    return _model(ground, choice.backbone, cut, choice.probe.head, record | {"strategy": strategy.name, "cut": place})
 
 
 def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     """Learn the chosen strategy on everything, for as many epochs as were chosen."""
     every = np.arange(len(ground.examples))
-    lesson, trained = tuning.train(every, every[:0], "final", stop_after=choice.epoch, progress=ground.progress)
+    name = f"final-{tuning.strategy.name}"
+    lesson, trained = tuning.train(every, every[:0], name, stop_after=choice.epoch, progress=ground.progress)
     learnable = lesson.learnable
     backbone, head = tuning.finished(lesson, ground.examples.name)
     backbone = replace(backbone, seen=np.union1d(backbone.seen, fingerprints(ground.examples.contents)))
@@ -223,7 +249,7 @@ def _record(ground: Ground, plan: Plan, choice: Choice) -> dict[str, Any]:
     probe, task, validation = choice.probe, ground.task, ground.validation
     return {
         "settings": as_fields(choice.strategy),
-        "backbone": ground.backbone.name,
+        "backbone": choice.backbone.name,
         "strength": probe.strength,
         "balanced": probe.balanced,
         "losses": {f"{strength:g}": loss for strength, loss in probe.losses.items()},

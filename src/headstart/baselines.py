@@ -3,84 +3,121 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from sklearn.feature_extraction.text import TfidfVectorizer
 
+from headstart.backbones.backbone import Backbone
+from headstart.backbones.classical import DESCRIPTORS, Vocabulary, descriptor, on_descriptors, on_words
 from headstart.cache import the_cache
 from headstart.data import Dataset
-from headstart.data.images import open_image
+from headstart.heads import LinearHead
+from headstart.metrics import TINY
 from headstart.strategies.probe import Fitted, Probe, fit_probe
+from headstart.strategies.without import Classical, Majority
 from headstart.tasks import UNKNOWN, Task
 
-TEXT_STRENGTHS = (1.0, 10.0, 100.0)
 TEXT_FOLDS = 3
-RARE_FROM = 2000
-"""From this many texts on, words and pairs that stand in one text only are left out."""
-
-SIDE = 64
-CELLS = 4
-ORIENTATIONS = 8
-COLOURS = 8
-DESCRIPTORS = 1
-"""Goes up whenever descriptors are computed otherwise."""
-
-MAJORITY, CLASSICAL = "majority", "classical"
+MAJORITY, CLASSICAL = Majority.name, Classical.name
 
 
 def majority(train: Dataset, task: Task, n: int) -> np.ndarray:
     """Return the outputs (n, c) or (n,) of always giving the training set's shares, or its mean."""
-    truth = task.encode(train.values)
-    if task.kind == "regression":
-        return np.full(n, truth.mean())
-    if task.kind == "multilabel":
-        return np.tile(truth.mean(0), (n, 1))
-    counts = np.bincount(truth[truth != UNKNOWN], minlength=task.n_outputs)
-    return np.tile(counts / counts.sum(), (n, 1))
+    return np.tile(_shares(task, task.encode(train.values)), (n, 1) if task.kind != "regression" else n)
 
 
 def classical(
     train: Dataset, test: Dataset, task: Task, *, held: np.ndarray | None = None, seed: int = 0
 ) -> np.ndarray:
-    """Return the outputs on `test` of a linear model on features that nobody pretrained.
-
-    Texts: TF-IDF of words and word pairs.
-    Images: histograms of colour and of gradient directions on a grid (after Dalal and Triggs 2005), and a thumbnail.
-    The penalty is chosen as the probe's is.
-    """
-    if train.modality == "text":
-        words = _words_of(train)
-        features, tested = words.transform(list(train.inputs)), words.transform(list(test.inputs))
-    else:
-        features, tested = _descriptors(train), _descriptors(test)
-    fitted = fit_probe(_probe(train, TEXT_FOLDS), features, train, held, task, seed=seed)
-    return task.outputs(fitted.head.logits(tested))
+    """Return the outputs on `test` of a linear model on classical features; see `Classical`."""
+    words = Vocabulary.of([str(text) for text in train.inputs]) if train.modality == "text" else None
+    setting = Classical(folds=TEXT_FOLDS) if train.modality == "text" else Classical()
+    fitted = fit_probe(_probe(setting, train), _features(train, words), train, held, task, seed=seed)
+    return task.outputs(fitted.head.logits(_features(test, words)))
 
 
-def fit_classical(train: Dataset, task: Task, *, seed: int = 0) -> Fitted:
-    """Fit the same model, and say what it answers out of fold, on a probe's own folds.
+def fit_without(
+    strategy: Classical | Majority,
+    train: Dataset,
+    task: Task,
+    *,
+    held: np.ndarray | None = None,
+    seed: int = 0,
+) -> tuple[Backbone, Fitted]:
+    """Fit what needs no source, say what it answers to examples it was not fitted on, and return it as a network.
 
     Words are counted over all texts, those that are held out included: that takes no label.
+
+    Args:
+        strategy: which.
+        train: the examples, validation included.
+        task: with the labels that occur in `train`.
+        held: (n,) which of them are the validation set; None answers out of fold, on a probe's own folds.
+        seed: of the folds.
     """
-    features = _words_of(train).transform(list(train.inputs)) if train.modality == "text" else _descriptors(train)
-    return fit_probe(_probe(train), features, train, None, task, seed=seed)
+    if isinstance(strategy, Majority):
+        return _constant(train, task, [held] if held is not None else _folds(train, strategy.folds, seed))
+    words = Vocabulary.of([str(text) for text in train.inputs]) if train.modality == "text" else None
+    fitted = fit_probe(_probe(strategy, train), _features(train, words), train, held, task, seed=seed)
+    weight = fitted.head.weight
+    own = on_words(words, weight) if words is not None else on_descriptors(train.channels or 3, weight)
+    head = LinearHead(np.eye(len(weight), dtype=np.float32), fitted.head.bias.astype(np.float32))
+    return own, replace(fitted, head=head)
 
 
-def _probe(train: Dataset, text_folds: int | None = None) -> Probe:
-    if train.modality != "text":
-        return Probe()
-    return Probe(strengths=TEXT_STRENGTHS, folds=text_folds or Probe().folds)
+def _constant(train: Dataset, task: Task, folds: list[np.ndarray]) -> tuple[Backbone, Fitted]:
+    """Return a network that gives the same answer to everything."""
+    truth, c = task.encode(train.values), task.n_outputs
+    bias = _as_logits(task, _shares(task, truth))
+    outputs = np.zeros((len(train),) if task.kind == "regression" else (len(train), c))
+    for fold in folds:
+        outputs[fold] = _shares(task, truth[~fold])
+    own = on_words(Vocabulary((), np.zeros(0)), np.zeros((c, 0)))
+    if train.modality == "image":
+        own = on_descriptors(train.channels or 3, np.zeros((c, len(descriptor(train.inputs[0])))))
+    head = LinearHead(np.eye(c, dtype=np.float32), bias.astype(np.float32))
+    seen = np.logical_or.reduce(folds) if folds else np.zeros(len(train), dtype=bool)
+    return own, Fitted(head, 0.0, False, {}, "nothing: there is nothing to choose", outputs, seen)
 
 
-def _words_of(train: Dataset) -> TfidfVectorizer:
-    """Return what counts the words and pairs of words of texts."""
-    rarest = 2 if len(train) >= RARE_FROM else 1
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=rarest, token_pattern=r"(?u)\b\w+\b|[^\w\s]")
-    return words.fit(list(train.inputs))
+def _folds(train: Dataset, k: int, seed: int) -> list[np.ndarray]:
+    fold = train.folds(min(k, max(2, len(set(train.units.tolist())))), seed=seed)
+    return [fold == number for number in np.unique(fold) if not (fold == number).all()]
+
+
+def _shares(task: Task, truth: np.ndarray) -> np.ndarray:
+    """Return the answer () or (c,) that suits all of some examples best."""
+    if task.kind == "regression":
+        return np.asarray(truth.mean())
+    if task.kind == "multilabel":
+        return np.asarray(truth.mean(0))
+    counts = np.bincount(truth[truth != UNKNOWN], minlength=task.n_outputs)
+    return np.asarray(counts / counts.sum())
+
+
+def _as_logits(task: Task, shares: np.ndarray) -> np.ndarray:
+    """Return the logits (c,) whose outputs are some shares."""
+    if task.kind == "regression":
+        return shares.reshape(1)
+    shares = np.clip(shares, TINY, 1 - TINY)
+    return np.asarray(np.log(shares) if task.kind == "classification" else np.log(shares / (1 - shares)))
+
+
+def features_without(data: Dataset) -> Any:
+    """Return the features (n, d) that nobody pretrained, sparse for texts; see `Classical`."""
+    return _features(data, Vocabulary.of([str(text) for text in data.inputs]) if data.modality == "text" else None)
+
+
+def _probe(strategy: Classical, train: Dataset) -> Probe:
+    return Probe(strengths=strategy.tried(train.modality), folds=strategy.folds)
+
+
+def _features(data: Dataset, words: Vocabulary | None) -> Any:
+    """Return words counted (n, d), sparse, or the descriptors of pictures (n, d)."""
+    return words.counted([str(text) for text in data.inputs]) if words is not None else _descriptors(data)
 
 
 def _descriptors(data: Dataset) -> np.ndarray:
@@ -89,7 +126,7 @@ def _descriptors(data: Dataset) -> np.ndarray:
     found = shelf.find(data.contents)
     lacking = np.flatnonzero(found[:, 0] < 0)
     with ThreadPoolExecutor(2) as pool:
-        rows = list(pool.map(_descriptor, [data.inputs[place] for place in lacking.tolist()]))
+        rows = list(pool.map(descriptor, [data.inputs[place] for place in lacking.tolist()]))
     if not rows:
         return np.asarray(shelf.stacked(found).numpy())
     computed = np.stack(rows)
@@ -101,27 +138,3 @@ def _descriptors(data: Dataset) -> np.ndarray:
         known = found[:, 0] >= 0
         descriptors[known] = shelf.stacked(found[known]).numpy()
     return descriptors
-
-
-def _descriptor(source: Any) -> np.ndarray:
-    picture = open_image(source, hint_size=SIDE)
-    if isinstance(picture, np.ndarray):
-        bands = [Image.fromarray(band).resize((SIDE, SIDE)) for band in np.moveaxis(picture, 2, 0)]
-        pixels = np.stack([np.asarray(band) for band in bands], 2)
-    else:
-        pixels = np.asarray(picture.resize((SIDE, SIDE)), dtype=np.float32) / 255
-    grey = pixels.mean(2)
-    colours = [np.histogram(band, COLOURS, (0, 1))[0] / band.size for band in np.moveaxis(pixels, 2, 0)]
-    thumbnail = grey.reshape(CELLS * 2, -1, CELLS * 2, SIDE // CELLS // 2).mean((1, 3)).ravel()
-    return np.concatenate([*colours, _directions(grey), thumbnail]).astype(np.float32)
-
-
-def _directions(grey: np.ndarray) -> np.ndarray:
-    """Return histograms of gradient directions, weighted by strength, in a grid of cells, each of unit length."""
-    down, right = np.gradient(grey)
-    strength = np.hypot(down, right)
-    direction = (np.arctan2(down, right) % np.pi * ORIENTATIONS / np.pi).astype(int) % ORIENTATIONS
-    rows, columns = np.indices(grey.shape) * CELLS // SIDE
-    place = (rows * CELLS + columns) * ORIENTATIONS + direction
-    cells = np.bincount(place.ravel(), strength.ravel(), CELLS * CELLS * ORIENTATIONS).reshape(-1, ORIENTATIONS)
-    return np.asarray((cells / (np.linalg.norm(cells, axis=1, keepdims=True) + 1e-3)).ravel())

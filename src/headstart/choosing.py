@@ -11,12 +11,14 @@ import numpy as np
 import torch
 
 from headstart import metrics
+from headstart.backbones.backbone import Backbone
+from headstart.baselines import fit_without
 from headstart.ground import Ground
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.metrics import quadratic_errors
-from headstart.plan import Plan
+from headstart.plan import FEWEST, Plan
 from headstart.statistics import FEWER_RESAMPLES
-from headstart.strategies import Probe, Strategy
+from headstart.strategies import HEAD_ONLY, Probe, Strategy
 from headstart.strategies.probe import Fitted, is_learned
 from headstart.tasks import Task
 
@@ -27,7 +29,7 @@ class Arm:
 
     Attributes:
         name: of the strategy.
-        cut: the number of frozen stages, or "top".
+        cut: the number of frozen stages, or "top"; "" without a network.
         outputs: (n, c) or (n,) of examples it did not learn from.
         seen: (n,) where there are such outputs.
         epoch: the one that was best over all folds; None for a probe.
@@ -48,19 +50,25 @@ class Choice:
 
     Attributes:
         strategy: the chosen one.
+        backbone: what the head reads; where more than a head is learned, what that begins with.
         probe: what learning begins with, or the model itself.
+        arm: how it was seen out of fold; None where it was not.
         tuning: what will be learned on everything; None where the probe was chosen.
         epoch: after which learning stops; None learns to the end.
         arms: how each stood, as JSON holds it; empty where there was nothing to choose.
         tested_rates: what a range test saw, as JSON holds it; None where there was none.
+        rival: the best on the other side of transfer, chosen the same way; None where there is nothing on it.
     """
 
     strategy: Strategy
+    backbone: Backbone
     probe: Fitted
+    arm: Arm | None = None
     tuning: Tuning | None = None
     epoch: int | None = None
     arms: tuple[dict[str, Any], ...] = ()
     tested_rates: dict[str, Any] | None = None
+    rival: Choice | None = None
 
 
 def consider(ground: Ground, plan: Plan) -> Choice:
@@ -71,47 +79,86 @@ def consider(ground: Ground, plan: Plan) -> Choice:
     several = len(plan.strategies) > 1
     fitted = _fitted(ground, plan)
     if len(plan.strategies) == len(fitted) == 1:
-        return Choice(plan.strategies[0], fitted[0])
+        return Choice(plan.strategies[0], *fitted[0])
     start = _start(ground, plan, fitted)
     folds = ground.folds(plan.folds) if several or ground.held is not None else []
     arms: list[Arm] = []
     choices: list[Choice] = []
     for place, strategy in enumerate(plan.strategies):
-        if isinstance(strategy, Probe):
-            cut = "top" if strategy.cut is None else ground.backbone.replay.resolve(strategy.cut)
-            arms.append(Arm(strategy.name, cut, fitted[place].outputs, fitted[place].seen))
-            choices.append(Choice(strategy, fitted[place]))
+        if place in fitted:
+            backbone, own = fitted[place]
+            arms.append(Arm(strategy.name, _read_at(ground, strategy), own.outputs, own.seen))
+            choices.append(Choice(strategy, backbone, own, arms[-1]))
             continue
         tuning, tested = _tuning(ground, plan, place, start)
         arms.append(_out_of_fold(ground, tuning, folds, f"{place}-{strategy.name}") if folds else _unseen(tuning))
-        choices.append(Choice(strategy, start, tuning, arms[-1].epoch, (), tested))
+        choices.append(Choice(strategy, ground.backbone, start, arms[-1], tuning, arms[-1].epoch, (), tested))
     if not several or not folds:
-        return choices[0]
+        return replace(choices[_first_with_transfer(plan)], rival=_first_without(plan, choices))
     best, standings = choose(arms, ground.truth, ground.task, ground.units, balanced=start.balanced)
+    if len(ground.examples) < FEWEST:
+        best = _first_with_transfer(plan)
     told = [_told(ground, arm, standing, arm is arms[best]) for arm, standing in zip(arms, standings, strict=True)]
-    return replace(choices[best], arms=tuple(told))
+    rival = _rival(ground, arms, choices, best, balanced=start.balanced)
+    return replace(choices[best], arms=tuple(told), rival=rival)
 
 
-def _fitted(ground: Ground, plan: Plan) -> dict[int, Fitted]:
-    """Return the plan's probes, fitted, by place; beside strategies that learn, they are seen on the same folds."""
-    probes = {place: one for place, one in enumerate(plan.strategies) if isinstance(one, Probe)}
-    is_beside = len(probes) < len(plan.strategies)
-    return {place: ground.probe(replace(one, folds=plan.folds) if is_beside else one) for place, one in probes.items()}
+def _first_with_transfer(plan: Plan) -> int:
+    """Return what is taken where too little can be seen to choose: the simplest that transfers."""
+    return next((place for place, one in enumerate(plan.strategies) if one.transfers), 0)
 
 
-def _start(ground: Ground, plan: Plan, fitted: dict[int, Fitted]) -> Fitted:
-    """Return the probe at the top, which learning begins with; where nothing learns, the first probe."""
+def _first_without(plan: Plan, choices: Sequence[Choice]) -> Choice | None:
+    """Return what it is held against there: the most that can be had without transfer and without learning stages."""
+    without = [one for one in choices if not one.strategy.transfers and one.tuning is None]
+    return without[-1] if without and any(one.transfers for one in plan.strategies) else None
+
+
+def _rival(ground: Ground, arms: list[Arm], choices: list[Choice], best: int, *, balanced: bool) -> Choice | None:
+    """Return the best on the other side of transfer, by the same rule."""
+    others = [
+        place for place, one in enumerate(choices) if one.strategy.transfers is not choices[best].strategy.transfers
+    ]
+    if not others:
+        return None
+    own = [arms[place] for place in others]
+    place, _ = choose(own, ground.truth, ground.task, ground.units, balanced=balanced)
+    return choices[others[place]]
+
+
+def _read_at(ground: Ground, strategy: Strategy) -> int | str:
+    if not isinstance(strategy, Probe):
+        return ""
+    return "top" if strategy.cut is None else ground.backbone.replay.resolve(strategy.cut)
+
+
+def _fitted(ground: Ground, plan: Plan) -> dict[int, tuple[Backbone, Fitted]]:
+    """Return what is only a head, fitted, by place; beside strategies that learn more, on the same folds as they."""
+    heads = {place: one for place, one in enumerate(plan.strategies) if isinstance(one, HEAD_ONLY)}
+    if len(heads) < len(plan.strategies):
+        heads = {place: replace(one, folds=plan.folds) for place, one in heads.items()}
+    fitted: dict[int, tuple[Backbone, Fitted]] = {}
+    for place, one in heads.items():
+        if isinstance(one, Probe):
+            fitted[place] = ground.backbone, ground.probe(one)
+        else:
+            fitted[place] = fit_without(one, ground.examples, ground.task, held=ground.held, seed=ground.seed)
+    return fitted
+
+
+def _start(ground: Ground, plan: Plan, fitted: dict[int, tuple[Backbone, Fitted]]) -> Fitted:
+    """Return the probe at the top, which learning begins with; where nothing learns, the first head."""
     at_top = (place for place, one in enumerate(plan.strategies) if isinstance(one, Probe) and one.cut is None)
     place = next(at_top, 0 if len(fitted) == len(plan.strategies) else None)
     if place is not None:
-        return fitted[place]
+        return fitted[place][1]
     return ground.probe(replace(Probe(), folds=plan.folds) if len(plan.strategies) > 1 else Probe())
 
 
 def _tuning(ground: Ground, plan: Plan, place: int, fitted: Fitted) -> tuple[Tuning, dict[str, Any] | None]:
     """Return a strategy ready to learn; where its rate is not known, it is found first, once for all folds."""
     strategy = plan.strategies[place]
-    assert not isinstance(strategy, Probe)
+    assert not isinstance(strategy, HEAD_ONLY)
     tuning = begin_tuning(
         strategy,
         ground.backbone,

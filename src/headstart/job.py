@@ -13,6 +13,7 @@ from headstart import artifact
 from headstart.adaptation import adapt_to, asked_strategies
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
+from headstart.comparison.proof import Proof, prove
 from headstart.data import Dataset, Finding, check, read
 from headstart.errors import DataError
 from headstart.evaluation import Evaluation, evaluate
@@ -20,7 +21,7 @@ from headstart.ground import begin
 from headstart.model import Model
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
-from headstart.strategies import Probe, Strategy
+from headstart.strategies import HEAD_ONLY, Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, some, user_path
 
@@ -47,6 +48,7 @@ class Result:
     Attributes:
         model: trained, with its record.
         evaluation: on the test set, which no choice was made on.
+        proof: of the declared comparison with no transfer on it.
         data: what the data set is called.
         n: examples in train, validation and test.
         groups: the number of groups in each, where there are groups.
@@ -59,6 +61,7 @@ class Result:
 
     model: Model
     evaluation: Evaluation
+    proof: Proof
     data: str
     n: dict[str, int]
     groups: dict[str, int]
@@ -86,6 +89,7 @@ class Result:
             "n": self.n,
             "groups": self.groups,
             **self.evaluation.as_dict(),
+            "proof": self.proof.as_dict(),
             "warnings": [{"code": finding.code, "text": finding.text} for finding in self.warnings],
             "notes": list(self.notes),
             "chosen": {name: record[name] for name in CHOSEN if name in record},
@@ -188,23 +192,29 @@ def fit(
             findings = (*findings, *_truncated(dataset, ground.backbone))
         with clock.phase("adapt"):
             watched = replace(ground, progress=clock.watching(progress))
-            model = adapt_to(watched, strategies, plan=plan, budget=budget)
+            adapted = adapt_to(watched, strategies, plan=plan, budget=budget, with_rival=True)
+        with clock.phase("compare"):
+            proof = prove(adapted, tested, progress=progress)
         with clock.phase("evaluate"):
+            model = adapted.model
             found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
         sets = {"train": train, "validation": validation, "test": tested}
         n = {name: len(part) if part is not None else 0 for name, part in sets.items()}
-        model = model.with_record(n=n, metrics=found.as_dict()["metrics"], data=dataset.name)
+        model = model.with_record(
+            n=n, metrics=found.as_dict()["metrics"], data=dataset.name, proof=proof.as_dict(), comparison=proof.sentence
+        )
         if path is not None:
             with clock.phase("save"):
                 model.save(path)
     return Result(
         model,
         found,
+        proof,
         dataset.name,
         n,
         {name: len(set(part.groups)) for name, part in sets.items() if part is not None and part.groups is not None},
         (*dataset.notes, *split_notes, *model.record["notes"]),
-        (*findings, *_news(findings, found.findings)),
+        (*findings, *_news(findings, found.findings), *proof.findings),
         clock.total(),
         _forecast(model, clock.within),
         path,
@@ -228,9 +238,9 @@ def _forecast(model: Model, took: dict[str, float]) -> dict[str, tuple[float, fl
     """Return what was forecast and what happened, for the features and for each strategy that learned."""
     plan = Plan.from_dict(model.record["plan"])
     said = {"features": plan.features}
-    said |= {
-        one.word: cost for one, cost in zip(plan.strategies, plan.seconds, strict=True) if not isinstance(one, Probe)
-    }
+    for one, cost in zip(plan.strategies, plan.seconds, strict=True):
+        if not isinstance(one, HEAD_ONLY):
+            said[one.word] = said.get(one.word, 0.0) + cost
     fact = {name: sum(seconds for phase, seconds in took.items() if phase.startswith(name)) for name in said}
     return {name: (forecast, round(fact[name], 1)) for name, forecast in said.items() if forecast or fact[name]}
 

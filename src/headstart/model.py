@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart import __version__, artifact
+from headstart.backbones.card import CLASSICAL
 from headstart.data.inputs import Given, gather
 from headstart.devices import processes, undisturbed
 from headstart.errors import ArtifactError, HeadstartError
@@ -81,6 +82,8 @@ class Model:
         """How its stages were run when it was made: those that have learned, in the precision they learned in."""
         plan = self.record.get("plan", {})
         execution = Execution(**plan.get("execution", {"cached": False}))
+        if self.backbone.architecture["library"] == CLASSICAL:
+            return EXACT
         if self.record.get("strategy", "probe") == "probe":
             return execution
         return replace(execution, precision=plan["precision"])
@@ -171,7 +174,13 @@ class Model:
     def card(self) -> str:
         """Return the model card: what it is, what it was measured on, and where it comes from."""
         source = self.backbone.card
-        made = {"probe": "A probe on", "finetune": "Fine-tuned from", "lora": "Tuned by LoRA from"}
+        made = {
+            "majority": "The commonest answer: no",
+            "classical": "A linear model without transfer on",
+            "probe": "A probe on",
+            "finetune": "Fine-tuned from",
+            "lora": "Tuned by LoRA from",
+        }
         how = made.get(str(self.record.get("strategy")), "Learned from scratch, with the architecture of")
         lines = [
             f"# A model for `{self.task.target}`",

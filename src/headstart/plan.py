@@ -20,7 +20,18 @@ from headstart.devices import Precision, choose_device, choose_precision
 from headstart.errors import OptionError
 from headstart.frozen.execution import Execution
 from headstart.frozen.states import COPY_SPEED, FP32, Storage, bytes_at, bytes_kept, rounding_error, seconds_below
-from headstart.strategies import FineTune, Learning, Probe, Strategy, as_fields, from_fields
+from headstart.strategies import (
+    HEAD_ONLY,
+    Classical,
+    FineTune,
+    FromScratch,
+    Learning,
+    Majority,
+    Probe,
+    Strategy,
+    as_fields,
+    from_fields,
+)
 from headstart.wording import seconds_in_words, user_path
 
 SCHEMA = "headstart.plan/2"
@@ -40,6 +51,9 @@ SHORTER = 0.8
 
 WORTH = 1.0
 """Seconds that a training must become shorter by for less than fp32 to be used."""
+
+DEAREST = 2.8
+"""Times the most expensive fine-tuning that all that is considered may take together."""
 
 ANSWERING = 1 / 3
 """What answering takes beside learning: of a step's forward and backward passes, two of three parts are backward."""
@@ -155,60 +169,99 @@ def make_plan(
     if not budget > 0:
         raise OptionError("the budget is out of range.", expected="seconds above 0", got=repr(budget))
     folds = MORE_FOLDS if n <= FEW else FOLDS
-    chosen: list[Strategy] = []
-    storage: list[Storage] = []
-    seconds: list[float] = []
-    left_out: list[str] = []
-    memory = n * backbone.card.dimensions * FP32
-    rest = budget - lacking * execution.seconds
     device = choose_device()
-    learning = [one for one in strategies if not isinstance(one, Probe)]
+    learning = sorted((one for one in strategies if not isinstance(one, HEAD_ONLY)), key=lambda one: not one.transfers)
     precision = _precision(learning[0], backbone, n, choose_precision(device), pilot) if learning else "fp32"
+    trainings, answered = _work(len(strategies), folds, held)
+    offers = []
     for strategy in strategies:
         kept, why = _storage(backbone, strategy, n, precision)
-        cost = 0.0
-        if not isinstance(strategy, Probe):
-            trainings, answered = _work(len(strategies), folds, held)
+        cost, memory = 0.0, 0
+        if not isinstance(strategy, HEAD_ONLY):
             step = pilot(strategy, kept, precision)
             cost = _forecast(strategy, backbone, n, step, trainings=trainings, answered=answered)
-            memory += 0 if kept == "none" else int(n * bytes_kept(backbone, strategy.cuts(backbone), precision, kept))
-        if cost > rest and not are_asked:
-            left_out.append(
-                f"{in_words(strategy, backbone)} was not considered: it would take about {seconds_in_words(cost)}, "
-                f"and {seconds_in_words(max(rest, 0))} are left of the budget"
-            )
-            continue
-        rest -= cost
-        chosen.append(strategy)
-        storage.append(kept)
-        left_out += [why] if why else []
-        seconds.append(round(cost, 1))
+            cuts = strategy.cuts(backbone)
+            memory = 0 if kept == "none" else int(n * bytes_kept(backbone, cuts, precision, kept))
+        offers.append(_Offer(strategy, kept, cost, memory, why))
+    rest = budget - lacking * execution.seconds
+    taken, left_out = (offers, []) if are_asked else _within(offers, rest, backbone)
     return Plan(
-        tuple(chosen),
+        tuple(offer.strategy for offer in taken),
         folds,
         precision,
         execution,
         torch.get_num_threads(),
-        tuple(storage),
-        tuple(seconds),
+        tuple(offer.storage for offer in taken),
+        tuple(round(offer.seconds, 1) for offer in taken),
         round(lacking * execution.seconds, 1),
-        memory,
-        tuple(left_out),
+        n * backbone.card.dimensions * FP32 + sum(offer.memory for offer in taken),
+        (*left_out, *(offer.why for offer in taken if offer.why)),
         f"{device.type}, {platform.machine()}, torch {torch.__version__}",
     )
 
 
+@dataclass(frozen=True)
+class _Offer:
+    """A strategy that might be considered: how its states are kept, the seconds and bytes it takes, why it is so."""
+
+    strategy: Strategy
+    storage: Storage
+    seconds: float
+    memory: int
+    why: str
+
+
+def _within(offers: list[_Offer], rest: float, backbone: Backbone) -> tuple[list[_Offer], list[str]]:
+    """Return what the budget allows, still the simplest first, and what it does not, in words.
+
+    Fine-tuning as it is by default comes first, then what it is held against, then other cuts.
+    All of it together takes no longer than a few times what learning every stage takes.
+    """
+    bound = max((DEAREST * one.seconds for one in offers if isinstance(one.strategy, FineTune)), default=rest)
+    rest = min(rest, bound)
+    wanted = sorted(
+        range(len(offers)),
+        key=lambda place: (
+            offers[place].seconds > 0,
+            offers[place].strategy != FineTune(),
+            offers[place].strategy.transfers,
+        ),
+    )
+    taken, left_out = set(), []
+    for place in wanted:
+        offer = offers[place]
+        if offer.seconds <= rest:
+            rest -= offer.seconds
+            taken.add(place)
+            continue
+        left_out.append(
+            f"{in_words(offer.strategy, backbone)} was not considered: it would take about "
+            f"{seconds_in_words(offer.seconds)}, and {seconds_in_words(max(rest, 0))} are left"
+        )
+    return [offer for place, offer in enumerate(offers) if place in taken], left_out
+
+
 def default_strategies(backbone: Backbone, n: int) -> list[Strategy]:
     """Return what is considered where nothing was asked for, the simplest first."""
-    if n < FEWEST or backbone.architecture["library"] == "static":
-        return [Probe()]
-    return [Probe(), FineTune()]
+    heads: list[Strategy] = [Majority(), Classical(), Probe()]
+    library = backbone.architecture["library"]
+    if n < FEWEST or library not in ("timm", "transformers"):
+        return heads
+    upper, whole = (
+        (FineTune(), FineTune(cut=0)) if library == "timm" else (FineTune(cut=upper_half(backbone)), FineTune())
+    )
+    return [*heads, upper, whole, FromScratch(network="small")]
+
+
+def upper_half(backbone: Backbone) -> int:
+    """Return the cut in the middle of a network, 1 or more."""
+    return max(1, backbone.n_stages // 2)
 
 
 def in_words(strategy: Strategy, backbone: Backbone) -> str:
     """Name a strategy and its cut."""
-    if isinstance(strategy, Probe):
-        return "the probe"
+    if isinstance(strategy, HEAD_ONLY):
+        return strategy.word
     return f"{strategy.word} above cut {strategy.cuts(backbone)[-1]}"
 
 
@@ -246,7 +299,7 @@ def _storage(backbone: Backbone, strategy: Strategy, n: int, precision: Precisio
 
     They are not kept where computing them again takes no longer than reading them.
     """
-    if isinstance(strategy, Probe):
+    if isinstance(strategy, HEAD_ONLY):
         return "whole", ""
     cuts = strategy.cuts(backbone)
     each = sum(bytes_at(backbone, cut, precision) for cut in cuts)

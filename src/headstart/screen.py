@@ -20,6 +20,7 @@ from headstart.wording import bytes_in_words, count
 
 if TYPE_CHECKING:
     from headstart.backbones.listing import Listed
+    from headstart.comparison.proof import Proof
     from headstart.data import Finding
     from headstart.errors import HeadstartError
     from headstart.evaluation import Evaluation
@@ -34,7 +35,15 @@ CLASSES_SHOWN = 12
 SETTLED = ("speed", "cosine", "few", "plan")
 """Shelves that hold what was tried on this machine, beside those of examples."""
 
-STRATEGIES = {"probe": "probe", "finetune": "fine-tuning", "lora": "LoRA", "scratch": "from scratch"}
+STRATEGIES = {
+    "majority": "majority",
+    "classical": "classical",
+    "probe": "probe",
+    "finetune": "fine-tuning",
+    "lora": "LoRA",
+    "scratch": "from scratch",
+}
+NOTHING_CARRIED = "no transfer: a linear model on classical features, which nobody pretrained"
 TITLES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -83,7 +92,7 @@ def show_result(result: Result) -> None:
     _show_notes(result.notes)
     show_findings(result.warnings)
     show_arms(model.record["arms"])
-    show_evaluation(result.evaluation)
+    show_evaluation(result.evaluation, result.proof)
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items() if name != "total")
     OUT.print(Text(f"{result.seconds['total']:.1f} s ({seconds})", style="dim"))
     foreseen = ", ".join(f"{name} {said:.1f} ({took:.1f})" for name, (said, took) in result.forecast.items() if said)
@@ -102,6 +111,9 @@ def show_model(model: Model, path: object) -> None:
 def _show_made(model: Model) -> None:
     """Say in a line what was made from what."""
     record, stages = model.record, model.backbone.n_stages
+    if record["strategy"] in ("majority", "classical"):
+        OUT.print("no transfer: the commonest answer" if record["strategy"] == "majority" else NOTHING_CARRIED)
+        return
     if record["strategy"] == "probe":
         place = "all stages frozen" if model.cut is None else f"read after stage {model.cut} of {stages}"
         words = f"{place}; a linear head on its features"
@@ -123,7 +135,7 @@ def show_arms(arms: Sequence[dict[str, Any]]) -> None:
     for column in (TITLES.get(headline, headline), "error ↓", "behind the best"):
         table.add_column(column, justify="right", no_wrap=True)
     for arm in arms:
-        name = STRATEGIES[arm["strategy"]] + ("" if arm["cut"] == "top" else f", cut {arm['cut']}")
+        name = STRATEGIES[arm["strategy"]] + _at(arm["cut"], ", cut {}")
         behind = "" if not arm["behind"] else f"{arm['behind']:.4f} ± {arm['standard_error']:.4f}"
         style = "bold" if arm["chosen"] else ""
         shown = _words(headline, Measure(**arm["metrics"][headline]))
@@ -134,9 +146,14 @@ def show_arms(arms: Sequence[dict[str, Any]]) -> None:
     OUT.print(Text(words, style="dim"))
 
 
+def _at(cut: int | str, words: str) -> str:
+    """Say where a network is cut; nothing of one that is read at the top, or where there is none."""
+    return words.format(cut) if isinstance(cut, int) else ""
+
+
 def _why(arms: Sequence[dict[str, Any]]) -> Text:
     """Say in a sentence why the chosen strategy was chosen."""
-    names = [f"{STRATEGIES[arm['strategy']]}" + ("" if arm["cut"] == "top" else f" (cut {arm['cut']})") for arm in arms]
+    names = [STRATEGIES[arm["strategy"]] + _at(arm["cut"], " (cut {})") for arm in arms]
     chosen = next(place for place, arm in enumerate(arms) if arm["chosen"])
     best = min(range(len(arms)), key=lambda place: arms[place]["behind"])
     own = arms[chosen]
@@ -156,8 +173,19 @@ def _why(arms: Sequence[dict[str, Any]]) -> Text:
     return Text(f"{words}; ± is one standard error")
 
 
-def show_evaluation(evaluation: Evaluation) -> None:
-    """Print the metrics beside the baselines', and the classes."""
+def show_proof(proof: Proof) -> None:
+    """Print the verdict, and what transfer was worth."""
+    OUT.print(Text(proof.sentence, style="bold"))
+    if proof.labels is not None:
+        words = f"{proof.labels.words} labels, in place of {proof.labels.given:,}"
+        OUT.print(f"to err as rarely without transfer would take {words}")
+    names = {"learned_from": "learned from", "held_out": "held out", "tested": "tested", "shuffled": "shuffled labels"}
+    words = ", ".join(f"{names[name]} {100 * error:.1f}" for name, error in proof.gaps.items())
+    OUT.print(Text(f"errors in %: {words}", style="dim"))
+
+
+def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
+    """Print the metrics beside the baselines', the classes, and what is proven where there is a proof."""
     names = list(evaluation.baselines)
     table = _table(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %")
     table.add_column("")
@@ -168,9 +196,12 @@ def show_evaluation(evaluation: Evaluation) -> None:
         style = "bold" if metric == evaluation.headline else ""
         table.add_row(TITLES.get(metric, metric), *(_words(metric, one) for one in (measure, *rivals)), style=style)
     OUT.print(table)
-    OUT.print(Text(evaluation.comparison, style="bold"))
+    if proof is None:
+        OUT.print(Text(evaluation.comparison, style="bold"))
     if len(evaluation.per_class) > 1:
         OUT.print(_class_table(evaluation))
+    if proof is not None:
+        show_proof(proof)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:

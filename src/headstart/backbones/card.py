@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+CLASSICAL = "classical"
+"""The library of what nobody pretrained: words counted, pictures described."""
+
 MADE_HERE = "a model made here"
 """The source of weights that were learned here."""
 

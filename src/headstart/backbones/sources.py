@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from headstart import artifact
 from headstart.backbones.backbone import Backbone, Preparer, weights_hash
-from headstart.backbones.card import MADE_HERE, Card
+from headstart.backbones.card import CLASSICAL, MADE_HERE, Card
 from headstart.backbones.catalogue import CATALOGUE, Entry, locate, verified
 from headstart.backbones.plans import shipped_plan
 from headstart.backbones.replay import CutPlan
@@ -82,6 +82,11 @@ def assemble(architecture: dict[str, Any], tokenizer: Any) -> tuple[nn.Module, P
         arguments, channels = _safe(architecture["name"], architecture["arguments"]), architecture["channels"]
         trunk = vision.build_trunk(architecture["name"], channels, **arguments)
         return trunk, vision.ImagePreparer(architecture["preprocessing"], channels)
+    if library == CLASSICAL:
+        from headstart.backbones import classical
+
+        words = classical.Vocabulary.from_folder(tokenizer) if isinstance(tokenizer, Path) else tokenizer
+        return classical.build(architecture, words)
     from headstart.backbones import language
 
     if tokenizer is None or library not in ("transformers", "static"):

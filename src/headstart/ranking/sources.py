@@ -30,7 +30,7 @@ from headstart.ranking.judgement import Advice, Overlap, advise, class_overlap
 from headstart.ranking.scores import SCORES, score_of
 from headstart.ranking.standings import Standing, standings
 from headstart.statistics import FEWER_RESAMPLES, Measure
-from headstart.strategies import FromScratch, Probe
+from headstart.strategies import Classical, FromScratch, Probe
 from headstart.strategies.probe import Fitted
 from headstart.tasks import Kind, Task
 from headstart.wording import some
@@ -291,7 +291,7 @@ def _without_transfer(ground: Ground, scores: Sequence[str]) -> list[Contender]:
     blank = _contender(random, RANDOM, "top", fitted, spent, transfers=False)
     blank = replace(blank, scores=_scored(random, random.features, scores))
     begun = time.perf_counter()
-    classical = baselines.fit_classical(ground.examples, ground.task, seed=ground.seed)
+    _, classical = baselines.fit_without(Classical(), ground.examples, ground.task, seed=ground.seed)
     spent = time.perf_counter() - begun
     constant = replace(fitted, outputs=baselines.majority(ground.examples, ground.task, len(ground.examples)))
     return [

@@ -11,20 +11,38 @@ from headstart.strategies.lora import LoRA
 from headstart.strategies.probe import Probe
 from headstart.strategies.schedule import Schedule
 from headstart.strategies.scratch import FromScratch
+from headstart.strategies.without import Classical, Majority
 
 Learning: TypeAlias = FineTune | LoRA | FromScratch
 """The strategies that change a network: each has a name, cuts, a schedule, a network it begins as and one it saves."""
 
-Strategy: TypeAlias = Probe | Learning
+HeadOnly: TypeAlias = Probe | Classical | Majority
+"""The strategies that fit a head to features that stay as they are."""
 
-KINDS: dict[str, Any] = {"probe": Probe, "finetune": FineTune, "lora": LoRA, "scratch": FromScratch}
+HEAD_ONLY = (Probe, Classical, Majority)
+
+Strategy: TypeAlias = HeadOnly | Learning
+"""All of them; `transfers` tells whether anything is carried over."""
+
+KINDS: dict[str, Any] = {
+    "majority": Majority,
+    "classical": Classical,
+    "probe": Probe,
+    "finetune": FineTune,
+    "lora": LoRA,
+    "scratch": FromScratch,
+}
 
 __all__ = [
+    "HEAD_ONLY",
     "KINDS",
+    "Classical",
     "FineTune",
     "FromScratch",
+    "HeadOnly",
     "Learning",
     "LoRA",
+    "Majority",
     "Probe",
     "Schedule",
     "Strategy",

@@ -71,6 +71,7 @@ class FineTune:
             raise OptionError("views is out of range.", expected="a whole number from 0", got=repr(self.views))
 
     name = "finetune"
+    transfers = True
     word = "fine-tuning"
     starts_from_probe = True
 

@@ -49,6 +49,7 @@ class LoRA:
             raise OptionError("alpha is out of range.", expected="a number above 0", got=repr(self.alpha))
 
     name = "lora"
+    transfers = True
     word = "learning LoRA"
     starts_from_probe = True
     augment = "none"

@@ -47,6 +47,8 @@ class Probe:
     class_weight: str = "auto"
 
     name = "probe"
+    word = "the probe"
+    transfers = True
 
     def __post_init__(self) -> None:
         if not self.strengths or min(self.strengths) <= 0:

@@ -55,6 +55,7 @@ class FromScratch:
             raise OptionError("augment is unknown.", expected="none, crop or flip", got=repr(self.augment))
 
     name = "scratch"
+    transfers = False
     word = "learning from scratch"
     starts_from_probe = False
     views = 0

@@ -1,0 +1,111 @@
+"""Verdicts: whether transfer helped, from what both sides answered to examples no choice was made on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart import metrics
+from headstart.comparison.ledger import ALPHA, alpha_at
+from headstart.paired import (
+    Difference,
+    difference_of_auroc,
+    difference_of_means,
+    difference_of_shares,
+)
+from headstart.tasks import Task
+from headstart.wording import count
+
+HELPS, HARMS, UNPROVEN = "helps", "harms", "no proven benefit"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the declared comparison says of transfer.
+
+    Attributes:
+        word: "helps", "harms" or "no proven benefit".
+        metric: that is compared: "accuracy", or "quadratic error" where there are no single labels.
+        gain: of the side with transfer over the one without, with its 95 % interval; above 0 transfer is ahead.
+        look: which claim on this test set it is; the first is 1.
+        alpha: what it was tested at.
+        also: differences in other metrics, which are not claims.
+    """
+
+    word: str
+    metric: str
+    gain: Difference
+    look: int
+    alpha: float
+    also: dict[str, Difference]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict as JSON holds it."""
+        return {
+            "verdict": self.word,
+            "metric": self.metric,
+            "gain": self.gain.as_dict(),
+            "look": self.look,
+            "alpha": self.alpha,
+            "also": {name: one.as_dict() for name, one in self.also.items()},
+        }
+
+    @property
+    def words(self) -> str:
+        """The gain in words: points of accuracy, with the interval and what could have been seen."""
+        gain = self.gain
+        size = f"{100 * gain.value:+.1f} points of {self.metric} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+        units = count(gain.units, "test example" if gain.units == gain.n else "test group")
+        if self.word != UNPROVEN:
+            return f"{size} on {units}"
+        if gain.detectable is None:
+            return f"{size}; the two differ on too few of {units} to prove anything"
+        return f"{size}; with {units} a difference under {100 * gain.detectable:.0f} points cannot be seen"
+
+
+def judge(
+    task: Task,
+    truth: np.ndarray,
+    with_transfer: np.ndarray,
+    without: np.ndarray,
+    units: np.ndarray | None = None,
+    *,
+    look: int = 1,
+) -> Verdict:
+    """Compare the outputs of both sides on test examples, once.
+
+    Args:
+        task: what is predicted.
+        truth: (n,) or (n, c), as `Task.encode` gives it.
+        with_transfer: (n, c) or (n,) outputs of the side that transfers.
+        without: (n, c) or (n,) outputs of the other side.
+        units: (n,) the group of each example; None where every example stands for itself.
+        look: which claim on this test set it is.
+    """
+    alpha = alpha_at(look)
+    strict = _declared(task, truth, with_transfer, without, units, 1 - alpha)
+    word = UNPROVEN
+    if strict.is_claimed:
+        word = HELPS if strict.value > 0 else HARMS
+    shown = _declared(task, truth, with_transfer, without, units, 1 - ALPHA)
+    metric = "accuracy" if task.kind == "classification" else "the quadratic error, less of which is better"
+    return Verdict(word, metric, shown, look, alpha, _described(task, truth, with_transfer, without, units))
+
+
+def _declared(
+    task: Task, truth: np.ndarray, one: np.ndarray, other: np.ndarray, units: np.ndarray | None, level: float
+) -> Difference:
+    if task.kind == "classification":
+        return difference_of_shares(task.decide(one) == truth, task.decide(other) == truth, units, level=level)
+    theirs, ours = (metrics.quadratic_errors(task, truth, outputs) for outputs in (other, one))
+    return difference_of_means(theirs, ours, units, level=level)
+
+
+def _described(
+    task: Task, truth: np.ndarray, one: np.ndarray, other: np.ndarray, units: np.ndarray | None
+) -> dict[str, Difference]:
+    if task.kind != "classification" or len(task.labels) != 2 or set(np.unique(truth).tolist()) != {0, 1}:
+        return {}
+    return {"auroc": difference_of_auroc(truth == 1, one[:, 1], other[:, 1], units)}
