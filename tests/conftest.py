@@ -33,6 +33,7 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """Keep the tests out of the user's cache; what one test computes is found by the next."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADSTART_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HEADSTART_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

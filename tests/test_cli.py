@@ -60,7 +60,7 @@ def test_the_same_command_gives_the_same_answer(headstart: Run, reviews: Path, t
 def test_words_for_people(headstart: Run, reviews: Path, tmp_path: Path) -> None:
     said = headstart("fit", reviews, "--backbone", "wordllama", "--out", tmp_path / "m.headstart")
     for words in (
-        "no clear difference from the",
+        "no proven benefit",
         "accuracy",
         "majority",
         "classical",
@@ -377,13 +377,20 @@ def test_a_demo_leaves_other_things_alone(headstart: Run, tmp_path: Path) -> Non
     ],
 )
 def test_the_screen_says_why_a_strategy_was_chosen(behind: tuple[float, float], chosen: int, words: str) -> None:
-    from headstart.screen import _why
+    from headstart.telling import why_chosen
 
     arms = [
-        {"strategy": name, "cut": cut, "behind": own, "standard_error": 0.02, "chosen": place == chosen}
+        {
+            "strategy": name,
+            "word": "fine-tuning",
+            "cut": cut,
+            "behind": own,
+            "standard_error": 0.02,
+            "chosen": place == chosen,
+        }
         for place, (name, cut, own) in enumerate(zip(("probe", "finetune"), ("top", 13), behind, strict=True))
     ]
-    assert words in str(_why(arms))
+    assert words in why_chosen(arms)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("5min", 300), (" 2 h", 7200)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from headstart.choosing import Arm, choose
+from headstart.comparison.curves import Curve, labels_to_match
 from headstart.comparison.ledger import alpha_at, look_at
 from headstart.comparison.verdicts import HARMS, HELPS, UNPROVEN, judge
 from headstart.tasks import Task
@@ -37,7 +38,9 @@ def test_through_the_whole_selection_equal_arms_give_no_claim_too_often():
         answers = [outputs_of(dice.random(150) < 0.8, tested) for _ in range(4)]
         seen = np.ones(200, dtype=bool)
         chosen = [
-            side[choose([Arm(str(place), "top", arms[place], seen) for place in side], truth, TASK, None)[0]]
+            side[
+                choose([Arm(str(place), str(place), "top", arms[place], seen) for place in side], truth, TASK, None)[0]
+            ]
             for side in ([0, 1], [2, 3])
         ]
         claims += judge(TASK, tested, answers[chosen[1]], answers[chosen[0]]).word != UNPROVEN
@@ -99,3 +102,41 @@ def test_where_nothing_can_be_written_every_look_is_the_first(monkeypatch, tmp_p
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HEADSTART_STATE", str(tmp_path / "file"))
     assert look_at(["a"], ["yes"], [np.eye(1)]) == 1
+
+
+def curve_of(sizes, shares, n=400):
+    """Return a curve whose contender errs on these shares of the examples."""
+    errors = np.stack([np.arange(n) < round(share * n) for share in shares]).astype(float)
+    return Curve("classical", "without", np.array(sizes), errors)
+
+
+def test_labels_to_match_are_read_off_where_they_were_measured():
+    curve = curve_of([100, 200, 400, 800], [0.4, 0.3, 0.2, 0.1])
+    reached = (np.arange(400) < 80).astype(float)
+    found = labels_to_match(curve, reached, 200, np.arange(400))
+    assert found.value == pytest.approx(400, rel=0.15)
+    assert found.low <= 401
+    assert found.high is None or found.high >= 399
+
+
+def test_labels_to_match_are_open_where_nothing_is_learned():
+    flat = curve_of([100, 200, 400, 800], [0.4, 0.4, 0.4, 0.4])
+    found = labels_to_match(flat, (np.arange(400) < 20).astype(float), 800, np.arange(400))
+    assert found.high is None
+    assert found.low > 800
+    assert "more than" in found.words
+
+
+def test_labels_to_match_need_a_curve():
+    short = curve_of([10, 20], [0.4, 0.3])
+    assert labels_to_match(short, np.zeros(400), 20, np.arange(400)) is None
+
+
+def test_a_curve_that_falls_as_a_power_is_drawn_out():
+    sizes = [100, 200, 400, 800, 1600]
+    curve = curve_of(sizes, [4 * size**-0.5 for size in sizes], n=20_000)
+    reached = (np.arange(20_000) < 20_000 * 0.06).astype(float)  # 4·m^(−1/2) = 0.06 at m = 4,444
+    found = labels_to_match(curve, reached, 1600, np.arange(20_000))
+    assert found.low <= 4444
+    assert found.high is None or found.high >= 4444
+    assert found.low > 1600

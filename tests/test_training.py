@@ -26,7 +26,7 @@ from headstart.frozen.execution import Execution
 from headstart.frozen.states import states_at
 from headstart.ground import begin
 from headstart.learning import rates as rates_module
-from headstart.learning.losses import Target
+from headstart.learning.losses import Target, weakest_direction
 from headstart.learning.rates import range_test
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.plan import make_plan
@@ -220,7 +220,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits_from_any_step(name: str, tm
     for at in left:
         interrupt.at = at  # type: ignore[attr-defined]
         try:
-            model = adapt_to(begin(data, None, backbone, 0, keeper, interrupt), [STRATEGIES[name]])
+            model = adapt_to(begin(data, None, backbone, 0, keeper, interrupt), [STRATEGIES[name]]).model
             break
         except StopError:
             stops += 1
@@ -244,7 +244,7 @@ def test_a_choice_that_is_interrupted_goes_on_to_the_same_bits(tmp_path: Path) -
             try:
                 return adapt_to(
                     begin(data, None, backbone, 0, keeper, interrupt if keeper.folder else silent), strategies
-                )
+                ).model
             except StopError:
                 continue
         raise AssertionError("the work never ends")
@@ -346,7 +346,7 @@ def test_the_cut_moves_at_most_once_an_epoch_so_that_it_comes_to_its_place() -> 
 def test_the_record_says_where_the_cut_was_when_learning_stopped() -> None:
     ground = begin(tiny.texts(), tiny.texts(40).take(range(24, 40)), tiny.text_backbone(), 0, Checkpoints(), silent)
     schedule = replace(SHORT, epochs=3, rate=0.01)
-    model = adapt_to(ground, [hs.FineTune(cut=1, moves=3, schedule=schedule)])
+    model = adapt_to(ground, [hs.FineTune(cut=1, moves=3, schedule=schedule)]).model
     cuts = hs.FineTune(cut=1, moves=3, schedule=schedule).cuts(ground.backbone)
     assert model.record["cut"] == cuts[model.record["epoch"] - 1 if not model.record["diverged"] else -1]
 
@@ -578,7 +578,7 @@ def test_hardly_any_examples_give_a_sound_result(n: int) -> None:
         model = hs.adapt(data, backbone=tiny.text_backbone(), strategy=strategy)
         assert np.isfinite(model.outputs(data.inputs)).all()
     ground = begin(data, None, tiny.text_backbone(), 0, Checkpoints(), silent)
-    model = adapt_to(ground, [hs.Probe(), hs.FineTune(cut=0, schedule=SHORT)])
+    model = adapt_to(ground, [hs.Probe(), hs.FineTune(cut=0, schedule=SHORT)]).model
     assert model.record["strategy"] == "probe"
     assert "too few examples to compare" in model.record["notes"][-1]
 
@@ -588,7 +588,7 @@ def test_a_class_that_a_fold_lacks_is_learned_all_the_same() -> None:
     rows = [(f"number {place} {words[place % 2][0]}", words[place % 2][1]) for place in range(20)]
     data = hs.read([*rows, ("a rare bird", "maybe")])
     ground = begin(data, None, tiny.text_backbone(), 0, Checkpoints(), silent)
-    model = adapt_to(ground, [hs.Probe(), hs.FineTune(cut=1, schedule=SHORT)])
+    model = adapt_to(ground, [hs.Probe(), hs.FineTune(cut=1, schedule=SHORT)]).model
     assert model.task.labels == ("maybe", "no", "yes")
     assert np.isfinite(model.outputs(data.inputs)).all()
     assert all(math.isfinite(arm["error"]) for arm in model.record["arms"])
@@ -712,3 +712,32 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     assert np.allclose(one, first, atol=1e-5)
     drawn = [np.load(tmp_path / f"m-drawn-{rank}-of-2.npy") for rank in (0, 1)]
     assert np.array_equal(*drawn)
+
+
+def test_what_is_anchored_stays_closer_to_where_it_began(backbone: Backbone) -> None:
+    moved = []
+    for anchor in (0.0, 100.0):
+        ready = tuning(backbone, hs.FineTune(cut=0, anchor=anchor, schedule=replace(SHORT, weight_decay=0.0)))
+        every = np.arange(len(ready.examples))
+        lesson, _ = ready.train(every, every[:0], "t")
+        before, after = backbone.trunk.state_dict(), lesson.backbone.trunk.state_dict()
+        moved.append(
+            sum(float(((after[key] - one) ** 2).sum()) for key, one in before.items() if one.is_floating_point())
+        )
+    assert moved[1] < 0.5 * moved[0]
+
+
+def test_the_weakest_direction_is_numpys_smallest_singular_value() -> None:
+    features = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 10)))
+    assert float(weakest_direction(features)) == pytest.approx(np.linalg.svd(features.numpy())[1].min() ** 2)
+
+
+def test_shrinkage_makes_the_weakest_direction_weaker(backbone: Backbone) -> None:
+    left = []
+    for shrinkage in (0.0, 10.0):
+        ready = tuning(backbone, hs.FineTune(cut=0, shrinkage=shrinkage, schedule=replace(SHORT, epochs=4)))
+        every = np.arange(len(ready.examples))
+        lesson, _ = ready.train(every, every[:0], "t")
+        features = lesson.backbone.whole(lesson.backbone.prepare(ready.examples.inputs[:8]))
+        left.append(float(weakest_direction(features.detach())))
+    assert left[1] < left[0]

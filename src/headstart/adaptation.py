@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -93,12 +94,14 @@ class Adapted:
         choice: which was chosen, and what from.
         model: the chosen one, learned on everything.
         rival: the best on the other side of transfer, learned likewise; None where it was not wanted or is not there.
+        cpu: seconds of all processors that learning each of the two took, features and all; not out of fold.
     """
 
     ground: Ground
     choice: Choice
     model: Model
     rival: Model | None = None
+    cpu: tuple[float, float] = (0.0, 0.0)
 
 
 @undisturbed()
@@ -136,9 +139,11 @@ def adapt_to(
             plan = replace(plan, execution=EXACT, left_out=(*plan.left_out, UNFAITHFUL.format(plan.execution)))
             ground = replace(ground, execution=EXACT)
         choice = consider(ground, plan)
-        rival = choice.rival if with_rival else None
-        model = _learned(ground, plan, choice)
-        return Adapted(ground, choice, model, None if rival is None else _learned(ground, plan, rival))
+        model, cpu = _timed(ground, plan, choice)
+        if not with_rival or choice.rival is None:
+            return Adapted(ground, choice, model, cpu=(cpu, 0.0))
+        rival, others = _timed(ground, plan, choice.rival)
+        return Adapted(ground, choice, model, rival, (cpu, others))
 
 
 def _settled(ground: Ground, strategies: Sequence[Strategy] | None, budget: float) -> dict[str, Any]:
@@ -208,6 +213,15 @@ def _pilot(ground: Ground) -> Pilot:
         return tuning.seconds_a_step() * max(1.0, tuning.schedule.batch_size / len(examples))
 
     return pilot
+
+
+def _timed(ground: Ground, plan: Plan, choice: Choice) -> tuple[Model, float]:
+    """Learn a choice on everything, and return its seconds of all processors, features and all."""
+    begun = time.process_time()
+    model = _learned(ground, plan, choice)
+    cpu = choice.cpu + time.process_time() - begun
+    features = plan.execution.seconds * len(ground.examples) * plan.threads if choice.strategy.transfers else 0.0
+    return model, cpu + features
 
 
 def _learned(ground: Ground, plan: Plan, choice: Choice) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -19,7 +20,7 @@ from headstart.metrics import quadratic_errors
 from headstart.plan import FEWEST, Plan
 from headstart.statistics import FEWER_RESAMPLES
 from headstart.strategies import HEAD_ONLY, Probe, Strategy
-from headstart.strategies.probe import Fitted, is_learned
+from headstart.strategies.probe import FOLDS, Fitted, is_learned
 from headstart.tasks import Task
 
 
@@ -29,6 +30,7 @@ class Arm:
 
     Attributes:
         name: of the strategy.
+        word: what it is called in a sentence.
         cut: the number of frozen stages, or "top"; "" without a network.
         outputs: (n, c) or (n,) of examples it did not learn from.
         seen: (n,) where there are such outputs.
@@ -37,6 +39,7 @@ class Arm:
     """
 
     name: str
+    word: str
     cut: int | str
     outputs: np.ndarray
     seen: np.ndarray
@@ -57,6 +60,8 @@ class Choice:
         epoch: after which learning stops; None learns to the end.
         arms: how each stood, as JSON holds it; empty where there was nothing to choose.
         tested_rates: what a range test saw, as JSON holds it; None where there was none.
+        folds: that it was seen on.
+        cpu: seconds of all processors that fitting a head took; 0 where stages are learned, which is not done yet.
         rival: the best on the other side of transfer, chosen the same way; None where there is nothing on it.
     """
 
@@ -68,6 +73,8 @@ class Choice:
     epoch: int | None = None
     arms: tuple[dict[str, Any], ...] = ()
     tested_rates: dict[str, Any] | None = None
+    folds: int = 0
+    cpu: float = 0.0
     rival: Choice | None = None
 
 
@@ -79,20 +86,23 @@ def consider(ground: Ground, plan: Plan) -> Choice:
     several = len(plan.strategies) > 1
     fitted = _fitted(ground, plan)
     if len(plan.strategies) == len(fitted) == 1:
-        return Choice(plan.strategies[0], *fitted[0])
+        backbone, own, cpu = fitted[0]
+        return Choice(plan.strategies[0], backbone, own, cpu=cpu)
     start = _start(ground, plan, fitted)
     folds = ground.folds(plan.folds) if several or ground.held is not None else []
     arms: list[Arm] = []
     choices: list[Choice] = []
     for place, strategy in enumerate(plan.strategies):
         if place in fitted:
-            backbone, own = fitted[place]
-            arms.append(Arm(strategy.name, _read_at(ground, strategy), own.outputs, own.seen))
-            choices.append(Choice(strategy, backbone, own, arms[-1]))
+            backbone, own, cpu = fitted[place]
+            arms.append(Arm(strategy.name, strategy.word, _read_at(ground, strategy), own.outputs, own.seen))
+            choices.append(Choice(strategy, backbone, own, arms[-1], cpu=cpu))
             continue
         tuning, tested = _tuning(ground, plan, place, start)
         arms.append(_out_of_fold(ground, tuning, folds, f"{place}-{strategy.name}") if folds else _unseen(tuning))
         choices.append(Choice(strategy, ground.backbone, start, arms[-1], tuning, arms[-1].epoch, (), tested))
+    k = plan.folds if len(fitted) < len(plan.strategies) else FOLDS
+    choices = [replace(choice, folds=k) for choice in choices]
     if not several or not folds:
         return replace(choices[_first_with_transfer(plan)], rival=_first_without(plan, choices))
     best, standings = choose(arms, ground.truth, ground.task, ground.units, balanced=start.balanced)
@@ -132,21 +142,28 @@ def _read_at(ground: Ground, strategy: Strategy) -> int | str:
     return "top" if strategy.cut is None else ground.backbone.replay.resolve(strategy.cut)
 
 
-def _fitted(ground: Ground, plan: Plan) -> dict[int, tuple[Backbone, Fitted]]:
-    """Return what is only a head, fitted, by place; beside strategies that learn more, on the same folds as they."""
+def _fitted(ground: Ground, plan: Plan) -> dict[int, tuple[Backbone, Fitted, float]]:
+    """Return what is only a head, fitted, by place, and its seconds of all processors.
+
+    Beside strategies that learn more it is seen on the same folds as they.
+    """
     heads = {place: one for place, one in enumerate(plan.strategies) if isinstance(one, HEAD_ONLY)}
     if len(heads) < len(plan.strategies):
         heads = {place: replace(one, folds=plan.folds) for place, one in heads.items()}
-    fitted: dict[int, tuple[Backbone, Fitted]] = {}
+    fitted: dict[int, tuple[Backbone, Fitted, float]] = {}
     for place, one in heads.items():
         if isinstance(one, Probe):
-            fitted[place] = ground.backbone, ground.probe(one)
+            ground.features_at(one.cut)
+        begun = time.process_time()
+        if isinstance(one, Probe):
+            backbone, own = ground.backbone, ground.probe(one)
         else:
-            fitted[place] = fit_without(one, ground.examples, ground.task, held=ground.held, seed=ground.seed)
+            backbone, own = fit_without(one, ground.examples, ground.task, held=ground.held, seed=ground.seed)
+        fitted[place] = backbone, own, time.process_time() - begun
     return fitted
 
 
-def _start(ground: Ground, plan: Plan, fitted: dict[int, tuple[Backbone, Fitted]]) -> Fitted:
+def _start(ground: Ground, plan: Plan, fitted: dict[int, tuple[Backbone, Fitted, float]]) -> Fitted:
     """Return the probe at the top, which learning begins with; where nothing learns, the first head."""
     at_top = (place for place, one in enumerate(plan.strategies) if isinstance(one, Probe) and one.cut is None)
     place = next(at_top, 0 if len(fitted) == len(plan.strategies) else None)
@@ -198,7 +215,7 @@ def _out_of_fold(ground: Ground, tuning: Tuning, folds: list[np.ndarray], name: 
         curves.append([float(_errors(ground, outputs, known).mean()) for outputs in by_epoch[: last + 1]])
     means = [_errors(ground, outputs, seen).mean() for outputs in by_epoch]
     epoch = 1 + int(np.argmin(means[1:]))
-    return Arm(tuning.strategy.name, tuning.cut, by_epoch[epoch], seen, epoch, curves)
+    return Arm(tuning.strategy.name, tuning.strategy.word, tuning.cut, by_epoch[epoch], seen, epoch, curves)
 
 
 def _answered(ground: Ground, tuning: Tuning, held: np.ndarray, name: str) -> list[np.ndarray]:
@@ -213,7 +230,7 @@ def _answered(ground: Ground, tuning: Tuning, held: np.ndarray, name: str) -> li
 
 
 def _unseen(tuning: Tuning) -> Arm:
-    return Arm(tuning.strategy.name, tuning.cut, np.zeros(0), np.zeros(0, dtype=bool))
+    return Arm(tuning.strategy.name, tuning.strategy.word, tuning.cut, np.zeros(0), np.zeros(0, dtype=bool))
 
 
 def _errors(ground: Ground, outputs: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -229,6 +246,7 @@ def _told(ground: Ground, arm: Arm, standing: Standing, is_chosen: bool) -> dict
     )
     return {
         "strategy": arm.name,
+        "word": arm.word,
         "cut": arm.cut,
         "epoch": arm.epoch,
         "chosen": is_chosen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,18 +16,20 @@ from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.comparison.proof import Proof, prove
 from headstart.data import Dataset, Finding, check, read
-from headstart.errors import DataError
+from headstart.devices import processes
 from headstart.evaluation import Evaluation, evaluate
 from headstart.ground import begin
 from headstart.model import Model
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
+from headstart.report.page import write_report
 from headstart.strategies import HEAD_ONLY, Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, some, user_path
 
 SCHEMA = "headstart.fit/1"
 TEST_SHARE = 0.2
+DEFAULTS = {"test": TEST_SHARE, "seed": 0}
 CHOSEN = (
     "strength",
     "balanced",
@@ -57,6 +60,7 @@ class Result:
         seconds: by phase, and in total.
         forecast: by kind of work, the seconds that were forecast for it and those it took.
         path: where the model was saved; None when it was not.
+        report: the page that tells of it; None where nothing was saved.
     """
 
     model: Model
@@ -70,6 +74,7 @@ class Result:
     seconds: dict[str, float]
     forecast: dict[str, tuple[float, float]]
     path: Path | None
+    report: Path | None = None
 
     def __str__(self) -> str:
         return str(self.evaluation)
@@ -80,6 +85,7 @@ class Result:
         return {
             "schema": SCHEMA,
             "model": str(self.path) if self.path else None,
+            "report": str(self.report) if self.report else None,
             "data": self.data,
             "backbone": record["backbone"],
             "strategy": record["strategy"],
@@ -178,13 +184,11 @@ def fit(
         {'train': 8, 'validation': 0, 'test': 2}
     """
     clock = _Clock()
-    path = user_path(out) if out is not None else None
-    if path is not None:
-        artifact.check_destination(path.resolve())
+    path = _destination(out)
     with clock.phase("read"):
         dataset = read(data, input=input, target=target, group=group, sensitive=sensitive, task=task, progress=progress)
         findings = check(dataset)
-        train, validation, tested, split_notes = _three_sets(dataset, test, seed)
+        train, validation, tested, held_out = dataset.three_sets(test=test, seed=seed)
     strategies = asked_strategies(strategy)
     with checkpoints_beside(path) as keeper:
         with clock.phase("load"):
@@ -200,38 +204,58 @@ def fit(
             found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
         sets = {"train": train, "validation": validation, "test": tested}
         n = {name: len(part) if part is not None else 0 for name, part in sets.items()}
-        model = model.with_record(
-            n=n, metrics=found.as_dict()["metrics"], data=dataset.name, proof=proof.as_dict(), comparison=proof.sentence
-        )
+        certificate = {"proof": proof.certificate(), "comparison": proof.sentence}
+        model = model.with_record(n=n, metrics=found.as_dict()["metrics"], data=dataset.name, **certificate)
         if path is not None:
             with clock.phase("save"):
                 model.save(path)
-    return Result(
+    result = Result(
         model,
         found,
         proof,
         dataset.name,
         n,
         {name: len(set(part.groups)) for name, part in sets.items() if part is not None and part.groups is not None},
-        (*dataset.notes, *split_notes, *model.record["notes"]),
+        (*dataset.notes, *filter(None, [held_out]), *model.record["notes"]),
         (*findings, *_news(findings, found.findings), *proof.findings),
         clock.total(),
         _forecast(model, clock.within),
         path,
+        path.with_name(f"{path.stem}.report.html") if path is not None else None,
     )
+    asked = {"input": input, "target": target, "group": group, "task": task, "backbone": backbone}
+    _report(result, _command(data, {**asked, "test": test, "seed": seed, "out": out}))
+    return result
 
 
-def _three_sets(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset | None, Dataset, tuple[str, ...]]:
-    """Return train, validation (or None) and test: the given ones, or ones of our own."""
-    if dataset.given is not None and "train" not in dataset.given:
-        parts = ", ".join(sorted(set(dataset.given)))
-        raise DataError("the given split has no train part.", expected="train, and validation or test", got=parts)
-    if dataset.given is None:
-        train, test = dataset.split(test=share, seed=seed)
-        words = f"{len(test):,} of {len(dataset):,} examples are held out as the test set, by content and seed {seed}"
-        return train, None, test, (words,)
-    validation = dataset.given_part("validation")
-    return dataset.given_part("train"), validation if len(validation) else None, dataset.given_part("test"), ()
+def _destination(out: str | Path | None) -> Path | None:
+    """Return where the model is saved, once it may be.
+
+    Raises:
+        StorageError: it may not.
+    """
+    if out is None:
+        return None
+    path = user_path(out)
+    artifact.check_destination(path.resolve())
+    return path
+
+
+def _report(result: Result, command: str) -> None:
+    """Write the report; of several processes started together only the first does."""
+    if result.report is not None and processes().rank == 0:
+        write_report(result, result.report, command)
+
+
+def _command(data: object, asked: dict[str, Any]) -> str:
+    """Return what gives the result again, on the command line where the data is a file or a folder."""
+    words = ["headstart", "fit", str(data) if isinstance(data, str | Path) else "DATA"]
+    for name, value in asked.items():
+        several = value if isinstance(value, list | tuple) else [value]
+        for one in several:
+            if one is not None and value != DEFAULTS.get(name):
+                words += [f"--{name}", str(getattr(one, "name", one))]
+    return shlex.join(words)
 
 
 def _forecast(model: Model, took: dict[str, float]) -> dict[str, tuple[float, float]]:
@@ -241,7 +265,11 @@ def _forecast(model: Model, took: dict[str, float]) -> dict[str, tuple[float, fl
     for one, cost in zip(plan.strategies, plan.seconds, strict=True):
         if not isinstance(one, HEAD_ONLY):
             said[one.word] = said.get(one.word, 0.0) + cost
-    fact = {name: sum(seconds for phase, seconds in took.items() if phase.startswith(name)) for name in said}
+    fact = dict.fromkeys(said, 0.0)
+    for phase, seconds in took.items():
+        named = max((name for name in said if phase.startswith(name)), key=len, default=None)
+        if named is not None:
+            fact[named] += seconds
     return {name: (forecast, round(fact[name], 1)) for name, forecast in said.items() if forecast or fact[name]}
 
 

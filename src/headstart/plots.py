@@ -3,13 +3,105 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
+
+from headstart.statistics import Measure, wilson
 
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "headstart"}
 STEEPEST, SMALLEST = 3.0, 0.01
 """Times its first loss up to which a range test is drawn: a network wrecked in the end would flatten the rest."""
 
-OURS, THEIRS = "#0b6e99", "#d9822b"
+OURS, THEIRS, GREY = "#0b6e99", "#d9822b", "#8a939b"
+CALIBRATION_PARTS = 10
+
+
+def arms(rows: list[tuple[str, Measure, bool]], metric: str) -> str:
+    """Return contenders with their intervals as SVG, the first at the top; the chosen one stands out.
+
+    Args:
+        rows: of each its name, its measure, and whether it was chosen.
+        metric: that is measured.
+    """
+    with _figure(6.4, 0.6 + 0.34 * len(rows)) as (figure, written):
+        axes = figure.subplots()
+        for place, (_, measure, is_chosen) in enumerate(rows):
+            colour = OURS if is_chosen else GREY
+            axes.plot([measure.low, measure.high], [place, place], color=colour, linewidth=3, alpha=0.45)
+            axes.plot(measure.value, place, "o", color=colour)
+            axes.annotate(f" {measure.value:.3f}", (measure.high, place), va="center", color=colour)
+        axes.set(yticks=range(len(rows)), yticklabels=[name for name, _, _ in rows], xlabel=metric)
+        axes.margins(x=0.12)
+        axes.invert_yaxis()
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(left=False)
+    return written.getvalue()
+
+
+def learning_curves(
+    curves: list[tuple[str, Sequence[float], Sequence[float], bool]], reached: tuple[float, float] | None, measure: str
+) -> str:
+    """Return errors by number of labels as SVG.
+
+    Args:
+        curves: of each its name, its numbers of labels, its errors, and whether it transfers.
+        reached: labels and error of what was chosen, where it is not one of the curves.
+        measure: what the errors are.
+    """
+    with _figure(6.4, 3.2) as (figure, written):
+        axes = figure.subplots()
+        for name, labels, errors, transfers in curves:
+            axes.plot(labels, errors, marker="o", color=OURS if transfers else THEIRS, label=name)
+        if reached is not None:
+            axes.plot(*reached, "*", markersize=13, color=OURS, label="with transfer, as chosen")
+        axes.set(xlabel="labels learned from", ylabel=measure, xscale="log")
+        ticks = sorted({round(x) for _, labels, _, _ in curves for x in labels})
+        axes.set_xticks(ticks, [f"{x:,}" for x in ticks])
+        axes.minorticks_off()
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+    return written.getvalue()
+
+
+def calibration(sure: np.ndarray, right: np.ndarray) -> str:
+    """Return the share of right answers by the probability they were given with, in tenths of the examples, as SVG.
+
+    Args:
+        sure: (n,) the probability of each answer.
+        right: (n,) whether it is right.
+    """
+    order = np.argsort(sure, kind="stable")
+    parts = [part for part in np.array_split(order, min(CALIBRATION_PARTS, max(1, len(order) // 5))) if len(part)]
+    with _figure(3.6, 3.3) as (figure, written):
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=0.8)
+        for part in parts:
+            share = float(right[part].mean())
+            low, high = wilson(float(right[part].sum()), len(part))
+            x = float(sure[part].mean())
+            axes.plot([x, x], [low, high], color=OURS, alpha=0.45, linewidth=2.5)
+            axes.plot(x, share, "o", color=OURS)
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="probability given", ylabel="share that was right")
+        axes.set_aspect("equal")
+    return written.getvalue()
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[tuple[Any, io.StringIO]]:
+    """Draw in our own style, and write SVG when the body has drawn."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    written = io.StringIO()
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, written
+        whole = io.StringIO()
+        figure.savefig(whole, format="svg", metadata={"Date": None})
+    written.write(whole.getvalue()[whole.getvalue().index("<svg") :])
 
 
 def training_curves(record: dict[str, Any]) -> str:

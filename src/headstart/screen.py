@@ -14,12 +14,13 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from headstart.metrics import BOUNDED
 from headstart.statistics import Measure
+from headstart.telling import STRATEGIES, TITLES, arm_in_words, measure_in_words, percent, why_chosen
 from headstart.wording import bytes_in_words, count
 
 if TYPE_CHECKING:
     from headstart.backbones.listing import Listed
+    from headstart.comparison.comparing import Comparison
     from headstart.comparison.proof import Proof
     from headstart.data import Finding
     from headstart.errors import HeadstartError
@@ -35,28 +36,7 @@ CLASSES_SHOWN = 12
 SETTLED = ("speed", "cosine", "few", "plan")
 """Shelves that hold what was tried on this machine, beside those of examples."""
 
-STRATEGIES = {
-    "majority": "majority",
-    "classical": "classical",
-    "probe": "probe",
-    "finetune": "fine-tuning",
-    "lora": "LoRA",
-    "scratch": "from scratch",
-}
 NOTHING_CARRIED = "no transfer: a linear model on classical features, which nobody pretrained"
-TITLES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "auroc": "AUROC",
-    "log_loss": "log loss ↓",
-    "calibration_error": "calibration ↓",
-    "exact_match": "exact match",
-    "r2": "R²",
-    "mae": "mean absolute error ↓",
-    "rmse": "root mean squared error ↓",
-}
 
 
 @contextmanager
@@ -135,52 +115,43 @@ def show_arms(arms: Sequence[dict[str, Any]]) -> None:
     for column in (TITLES.get(headline, headline), "error ↓", "behind the best"):
         table.add_column(column, justify="right", no_wrap=True)
     for arm in arms:
-        name = STRATEGIES[arm["strategy"]] + _at(arm["cut"], ", cut {}")
+        name = arm_in_words(arm)
         behind = "" if not arm["behind"] else f"{arm['behind']:.4f} ± {arm['standard_error']:.4f}"
         style = "bold" if arm["chosen"] else ""
-        shown = _words(headline, Measure(**arm["metrics"][headline]))
+        shown = measure_in_words(headline, Measure(**arm["metrics"][headline]))
         table.add_row(name + (" ← chosen" if arm["chosen"] else ""), shown, f"{arm['error']:.4f}", behind, style=style)
     OUT.print(table)
     words = "error: how far what is answered (a probability, or a number) lies from the truth, squared; 0 is perfect"
-    OUT.print(_why(arms))
+    OUT.print(why_chosen(arms))
     OUT.print(Text(words, style="dim"))
 
 
-def _at(cut: int | str, words: str) -> str:
-    """Say where a network is cut; nothing of one that is read at the top, or where there is none."""
-    return words.format(cut) if isinstance(cut, int) else ""
-
-
-def _why(arms: Sequence[dict[str, Any]]) -> Text:
-    """Say in a sentence why the chosen strategy was chosen."""
-    names = [STRATEGIES[arm["strategy"]] + _at(arm["cut"], " (cut {})") for arm in arms]
-    chosen = next(place for place, arm in enumerate(arms) if arm["chosen"])
-    best = min(range(len(arms)), key=lambda place: arms[place]["behind"])
-    own = arms[chosen]
-    if chosen != best:
-        words = (
-            f"{names[best]} was better by {own['behind']:.4f}, no more than chance alone may bring "
-            f"(± {own['standard_error']:.4f}): {names[chosen]} is taken, being simpler"
-        )
-    elif chosen:
-        simpler = min(arms[:chosen], key=lambda arm: float(arm["behind"]))
-        words = (
-            f"{names[chosen]} is taken: the simpler {names[arms.index(simpler)]} was worse by "
-            f"{simpler['behind']:.4f}, more than chance alone may bring (± {simpler['standard_error']:.4f})"
-        )
-    else:
-        words = f"{names[chosen]} is taken: it is the simplest, and none was better"
-    return Text(f"{words}; ± is one standard error")
+def show_comparison(found: Comparison) -> None:
+    """Print how contenders stood, and what was proven."""
+    sets = ", ".join(f"{count:,} {name}" for name, count in found.n.items() if count)
+    OUT.print()
+    OUT.print(Text(found.data, style="bold") + Text(f": {found.kind} of {found.target!r}, {sets}"))
+    _show_notes(found.notes)
+    show_findings(found.findings)
+    show_arms(found.arms)
+    show_proof(found.proof)
 
 
 def show_proof(proof: Proof) -> None:
     """Print the verdict, and what transfer was worth."""
     OUT.print(Text(proof.sentence, style="bold"))
     if proof.labels is not None:
-        words = f"{proof.labels.words} labels, in place of {proof.labels.given:,}"
-        OUT.print(f"to err as rarely without transfer would take {words}")
+        OUT.print(proof.labels.sentence)
+    if "with" in proof.cpu and "without" in proof.cpu:
+        words = f"learning took {proof.cpu['with']:.1f} CPU-seconds with transfer, {proof.cpu['without']:.1f} without"
+        matched = proof.seconds_to_match
+        if matched is not None:
+            words += f"; with as many labels as it needs, {'more than ' if matched[1] else ''}{matched[0]:.1f}"
+        OUT.print(words)
     names = {"learned_from": "learned from", "held_out": "held out", "tested": "tested", "shuffled": "shuffled labels"}
     words = ", ".join(f"{names[name]} {100 * error:.1f}" for name, error in proof.gaps.items())
+    if proof.seeds:
+        words += f"; by seed {', '.join(f'{100 * error:.1f}' for error in proof.seeds)}"
     OUT.print(Text(f"errors in %: {words}", style="dim"))
 
 
@@ -194,7 +165,9 @@ def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
     for metric, measure in evaluation.metrics.items():
         rivals = [evaluation.baselines[name].get(metric) for name in names]
         style = "bold" if metric == evaluation.headline else ""
-        table.add_row(TITLES.get(metric, metric), *(_words(metric, one) for one in (measure, *rivals)), style=style)
+        table.add_row(
+            TITLES.get(metric, metric), *(measure_in_words(metric, one) for one in (measure, *rivals)), style=style
+        )
     OUT.print(table)
     if proof is None:
         OUT.print(Text(evaluation.comparison, style="bold"))
@@ -272,7 +245,12 @@ def _show_contenders(ranking: Ranking, contenders: Sequence[Contender], title: s
         low, high = one.standing.low, one.standing.high
         place = f"{one.standing.rank}" + (f" [{low}–{high}]" if low < high else "")
         shown = [f"{score:.3f}" if (score := one.scores.get(name)) is not None else "–" for name in scores]
-        words = [place, _words(ranking.headline, one.measures.get(ranking.headline)), *shown, f"{one.seconds:.1f}"]
+        words = [
+            place,
+            measure_in_words(ranking.headline, one.measures.get(ranking.headline)),
+            *shown,
+            f"{one.seconds:.1f}",
+        ]
         name = str(one.cut) if by_cut else one.name
         table.add_row(f"{name} =" if one.standing.ties else name, *words, style="bold" if one.standing.ties else "")
     OUT.print(table)
@@ -311,21 +289,6 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
 
 
-def _words(metric: str, measure: Measure | None) -> str:
-    """Say a measure in 17 characters: shares in per cent, the rest in three digits."""
-    if measure is None:
-        return "–"
-    if metric in BOUNDED or metric == "calibration_error":
-        return _percent(measure.value, measure.low, measure.high)
-    if metric == "log_loss":
-        return f"{measure.value:.2f} [{measure.low:.2f}, {measure.high:.2f}]"
-    return f"{measure.value:.3g} [{measure.low:.3g}, {measure.high:.3g}]"
-
-
-def _percent(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
 def _class_table(evaluation: Evaluation) -> Table:
     """Return the classes, the hardest first, with what each is most often taken for."""
     rows = sorted(evaluation.per_class, key=lambda row: (row["f1"] is not None, row["f1"] or 0))
@@ -345,7 +308,7 @@ def _class_table(evaluation: Evaluation) -> Table:
 
 
 def _share(share: dict[str, Any] | None) -> str:
-    return "–" if share is None else _percent(share["value"], share["low"], share["high"])
+    return "–" if share is None else percent(share["value"], share["low"], share["high"])
 
 
 def _mistaken(evaluation: Evaluation, row: dict[str, Any]) -> Text:

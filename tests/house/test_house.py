@@ -113,6 +113,7 @@ def test_json_fields_are_documented_in_both_directions(
         headstart("evaluate", out, reviews, "--json"),
         headstart("predict", out, "a film", "--json"),
         headstart("rank", reviews, "--backbones", "wordllama", "--json"),
+        headstart("compare", reviews, "--backbone", "wordllama", "--json"),
         headstart("backbones", "--json"),
         headstart("cache", "--json"),
         headstart("fit", "nowhere", "--json"),

@@ -36,7 +36,7 @@ def test_small_sets_against_the_classical_baseline(name: str, real: Find) -> Non
 
 
 def test_the_upper_stages_learn_the_weather(real: Find) -> None:
-    result = hs.fit(str(real("weather4")))
+    result = hs.fit(str(real("weather4")), strategy=[hs.Classical(), hs.Probe(), hs.FineTune()])
     arms = {arm["strategy"]: arm for arm in result.model.record["arms"]}
     assert arms["finetune"]["error"] < arms["probe"]["error"]
     assert result.evaluation.metrics["accuracy"].value >= 0.92

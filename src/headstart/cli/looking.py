@@ -7,8 +7,20 @@ from typing import Annotated
 import typer
 
 from headstart.cli.answers import one_answer, quoted, show_next
-from headstart.cli.options import Data, Group, Inputs, Json, Kind, Target, TestShare
-from headstart.wording import printable
+from headstart.cli.options import (
+    Arms,
+    Budget,
+    Data,
+    Group,
+    Inputs,
+    Json,
+    Kind,
+    PlanFile,
+    Source,
+    Target,
+    TestShare,
+)
+from headstart.wording import printable, read_seconds
 
 looking = typer.Typer()
 
@@ -61,6 +73,55 @@ def rank(
             screen.show_ranking(found)
             target_words = f" --target {quoted(target)}" if target is not None else ""
             show_next(f"headstart fit {quoted(data)}{target_words} --backbone {quoted(found.best.name)}")
+
+
+@looking.command()
+def compare(
+    data: Data,
+    arms: Arms = None,
+    inputs: Inputs = None,
+    target: Target = None,
+    group: Group = None,
+    task: Kind = None,
+    backbone: Source = None,
+    budget: Budget = "10m",
+    plan: PlanFile = None,
+    test: TestShare = 0.2,
+    seed: Annotated[int, typer.Option(help="Of the split, the folds, and of everything drawn.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Hold contenders against no transfer, and say by how much it helps; no model is saved.
+
+    They are chosen from on training examples they did not learn from; the best on each side meet once on the test set.
+
+    Example: `headstart compare photos/ --arms classical,probe,finetune@-7`
+    """
+    with one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.comparison.comparing import compare as run_compare
+        from headstart.plan import read_plan
+        from headstart.strategies import contenders
+
+        with screen.progress_bars() as progress:
+            found = run_compare(
+                data,
+                arms=contenders(arms),
+                input=inputs,
+                target=target,
+                group=group,
+                task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                backbone=backbone,
+                test=test,
+                seed=seed,
+                budget=read_seconds(budget),
+                plan=read_plan(plan) if plan is not None else None,
+                progress=progress,
+            )
+        answer.update(found.as_dict())
+        if not as_json:
+            screen.show_comparison(found)
+            target_words = f" --target {quoted(target)}" if target is not None else ""
+            show_next(f"headstart fit {quoted(data)}{target_words}")
 
 
 @looking.command()

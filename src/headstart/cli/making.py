@@ -8,6 +8,8 @@ import typer
 
 from headstart.cli.answers import default_out, example_input, one_answer, quoted, show_next
 from headstart.cli.options import (
+    Arms,
+    Budget,
     Cut,
     Data,
     Epochs,
@@ -69,20 +71,18 @@ def fit(
     sensitive: Sensitive = None,
     task: Kind = None,
     backbone: Source = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="probe, finetune, lora or scratch; else chosen out of fold.")
-    ] = None,
+    arms: Arms = None,
     cut: Cut = None,
     epochs: Epochs = None,
     rate: Rate = None,
-    budget: Annotated[str, typer.Option(help="Time for comparing and learning, such as 90s, 5m or 1h.")] = "10m",
+    budget: Budget = "10m",
     plan: PlanFile = None,
     test: TestShare = 0.2,
     seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
     out: Annotated[str | None, typer.Option(help="Where to save the model; DATA.headstart by default.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read, check, split, choose, learn, measure and save: the main job.
+    """Read, check, split, compare with no transfer, choose, learn, measure, save and report: the main job.
 
     Interrupted, the same command goes on where it was. HEADSTART_PRECISION=fp32 computes nothing in less.
 
@@ -92,7 +92,7 @@ def fit(
         from headstart import screen
         from headstart.job import fit as run_fit
         from headstart.plan import read_plan
-        from headstart.strategies import named
+        from headstart.strategies import contenders
 
         with screen.progress_bars() as progress:
             result = run_fit(
@@ -103,7 +103,7 @@ def fit(
                 sensitive=sensitive or (),
                 task=task,  # type: ignore[arg-type]  # read says what is wrong with it
                 backbone=backbone,
-                strategy=named(strategy, cut=cut, epochs=epochs, rate=rate),
+                strategy=contenders(arms, cut=cut, epochs=epochs, rate=rate),
                 test=test,
                 seed=seed,
                 budget=read_seconds(budget),
@@ -114,7 +114,7 @@ def fit(
         answer.update(result.as_dict())
         if not as_json:
             screen.show_result(result)
-            screen.OUT.print(f"saved {result.path}")
+            screen.OUT.print(f"saved {result.path}, and {result.report}")
             show_next(f"headstart predict {quoted(result.path)} {example_input(result)}")
 
 

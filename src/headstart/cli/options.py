@@ -17,6 +17,13 @@ Kind = Annotated[str | None, typer.Option("--task", help="classification, multil
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/json.md names its fields.")]
 Saved = Annotated[str, typer.Argument(help="A model made here: a .headstart folder.")]
 Source = Annotated[str | None, typer.Option("--backbone", help="Pretrained model; see `headstart backbones`.")]
+Arms = Annotated[
+    str | None,
+    typer.Option(
+        "--arms", "--strategy", help="One strategy, or several to choose from, the simplest first: probe,finetune@-2."
+    ),
+]
+Budget = Annotated[str, typer.Option(help="Time for comparing and learning, such as 90s, 5m or 1h.")]
 Cut = Annotated[int | None, typer.Option(help="Stages frozen; a probe reads after them; negative: from the top.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the examples, for what learns above the cut.")]
 Rate = Annotated[float | None, typer.Option(help="Learning rate of the top stage; settled or found by default.")]

@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart import metrics
 from headstart.heads import fit_head
-from headstart.statistics import FEWER_RESAMPLES, LEVEL, resampled_weights
+from headstart.statistics import LEVEL, RESAMPLES, resampled_weights
 from headstart.tasks import UNKNOWN, Task
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -20,7 +20,15 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 LEAST = 8
 """Examples that the shortest piece of a curve is learned from, at least."""
 
-EXPONENTS = np.linspace(0.05, 1.5, 30)
+FEWEST_SIZES = 3
+"""Points that a curve is drawn out from, at least."""
+
+EXPONENTS = np.linspace(0.1, 1.2, 23)
+"""How steeply errors may fall with labels."""
+
+FLOORS = np.array([0.0, 0.2, 0.4, 0.6, 0.8])
+"""What share of the last error may never go away."""
+
 FARTHEST = 100.0
 """Times the labels at hand beyond which no curve is drawn out."""
 
@@ -33,12 +41,14 @@ class Curve:
     """Errors on examples not learned from, by how many labels were.
 
     Attributes:
-        name: of the contender.
+        name: of the contender, in words.
+        side: "with" transfer or "without".
         sizes: (s,) labels learned from, ascending.
         errors: (s, n) of each example: 1 for a wrong label, or the quadratic error.
     """
 
     name: str
+    side: str
     sizes: np.ndarray
     errors: np.ndarray
 
@@ -49,7 +59,7 @@ class Curve:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the curve as JSON holds it."""
-        return {"name": self.name, "labels": self.sizes.tolist(), "error": self.means.tolist()}
+        return {"name": self.name, "side": self.side, "labels": self.sizes.tolist(), "error": self.means.tolist()}
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,17 @@ class Labels:
     value: float | None
     low: float
     high: float | None
+
+    @property
+    def sentence(self) -> str:
+        """What that saves, in a sentence."""
+        if self.low > self.given:
+            return f"to err as rarely, no transfer would need {self.words} labels in place of {self.given:,}"
+        if self.high is None:
+            return (
+                f"whether labels are saved cannot be told: no transfer would need {self.words}, beside {self.given:,}"
+            )
+        return f"to err as rarely, no transfer would need {self.words} labels, beside {self.given:,}"
 
     @property
     def words(self) -> str:
@@ -89,6 +110,7 @@ def errors_of(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
 
 def learning_curve(
     name: str,
+    side: str,
     features: Any,
     truth: np.ndarray,
     task: Task,
@@ -102,6 +124,7 @@ def learning_curve(
 
     Args:
         name: what the contender is called.
+        side: "with" transfer or "without".
         features: (n, d), a sparse matrix too.
         truth: (n,) or (n, c), as `Task.encode` gives it.
         task: what is predicted.
@@ -119,7 +142,7 @@ def learning_curve(
             head = fit_head(features, truth, task, strength, rows=np.sort(order[:size]), balanced=balanced)
             errors[row, held] = errors_of(task, truth[held], task.outputs(head.logits(features[held])))
     tested = np.logical_or.reduce(folds)
-    return Curve(name, np.array(sizes), errors[:, tested])
+    return Curve(name, side, np.array(sizes), errors[:, tested])
 
 
 def _drawn(task: Task, truth: np.ndarray, places: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
@@ -136,11 +159,15 @@ def _drawn(task: Task, truth: np.ndarray, places: np.ndarray, seed: tuple[int, i
     return np.asarray(order[np.argsort(rank, kind="stable")])
 
 
-def labels_to_match(curve: Curve, reached: np.ndarray, given: int, units: np.ndarray) -> Labels:
-    """Return how many labels a contender would need to err as rarely as another one did.
+def labels_to_match(curve: Curve, reached: np.ndarray, given: int, units: np.ndarray) -> Labels | None:
+    """Return how many labels a contender would need to err as rarely as another one did; None of too short a curve.
 
-    Its curve is drawn out as a + b·m^(−c) with a, b ≥ 0 (Hestness et al. 2017, section 3), anew in every bootstrap
-    sample of whole units. Where the interval has no end, or its ends lie too far apart, its lower end is what is said.
+    Within what was measured its curve is read off; beyond, it is drawn out as a + b·m^(−c) with a, b ≥ 0 (Hestness et
+    al. 2017, section 3) through its last point. What a and c are is not known from a few points: every pair that might
+    be counts by how well it fits them, and in every bootstrap sample of whole units one of them is drawn.
+    Samples are spread out as far as Nadeau and Bengio (2003, eq. 12) widen a variance over folds: their training
+    examples are mostly the same, and others would have taught otherwise.
+    Where the interval has no end, or its ends lie too far apart, its lower end is what is said.
 
     Args:
         curve: of the contender.
@@ -148,36 +175,56 @@ def labels_to_match(curve: Curve, reached: np.ndarray, given: int, units: np.nda
         given: labels that it had.
         units: (n,) the number of the unit (group) of each example.
     """
-    estimate = float(_needed(curve.sizes, curve.means[None], np.array([reached.mean()]))[0])
-    found = []
-    for weights in resampled_weights(units, FEWER_RESAMPLES):
-        shares = weights / weights.sum(1, keepdims=True)
-        found.append(_needed(curve.sizes, shares @ curve.errors.T, shares @ reached))
-    low, high = np.quantile(np.concatenate(found), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
-    low, farthest = min(low, estimate), FARTHEST * float(curve.sizes[-1])
-    if max(high, estimate) > min(farthest, VAGUE * low):
-        return Labels(given, estimate if math.isfinite(estimate) else None, float(min(low, farthest)), None)
-    return Labels(given, estimate, float(low), float(max(high, estimate)))
+    if len(curve.sizes) < FEWEST_SIZES:
+        return None
+    means, wanted = [curve.means[None]], [np.array([reached.mean()])]
+    for weights in resampled_weights(units, RESAMPLES):
+        shares = (weights / weights.sum(1, keepdims=True)).astype(np.float64)
+        means.append(shares @ curve.errors.T)
+        wanted.append(shares @ reached)
+    wider = math.sqrt(1 + len(reached) / given)
+    drawn, aims = (_widened(np.concatenate(one), wider) for one in (means, wanted))
+    needed = _needed(curve.sizes, drawn, aims, len(np.unique(units)))
+    low, value, high = np.quantile(needed, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], method="nearest").tolist()
+    farthest = FARTHEST * float(curve.sizes[-1])
+    if high > min(farthest, VAGUE * low):
+        return Labels(given, value if math.isfinite(value) else None, min(low, farthest), None)
+    return Labels(given, value, low, high)
 
 
-def _needed(sizes: np.ndarray, means: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _widened(samples: np.ndarray, times: float) -> np.ndarray:
+    """Return errors (r, …) so many times as far from the first of them, none below 0."""
+    return np.asarray(np.maximum(0.0, samples[:1] + times * (samples - samples[:1])))
+
+
+def _needed(sizes: np.ndarray, means: np.ndarray, wanted: np.ndarray, units: int) -> np.ndarray:
     """Return the labels (r,) at which curves with means (r, s) come to errors (r,); infinite where they never do."""
-    best = np.full(len(means), np.inf)
-    needed = np.full(len(means), np.inf)
-    for exponent in EXPONENTS:
-        x = (sizes / sizes[-1]) ** -exponent
-        centred = x - x.mean()
-        slope = np.maximum(0.0, (means @ centred) / (centred @ centred))
-        start = means.mean(1) - slope * x.mean()
-        through = (means @ x) / (x @ x)
-        slope, start = np.where(start < 0, through, slope), np.maximum(start, 0.0)
-        squares = ((means - start[:, None] - slope[:, None] * x) ** 2).sum(1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = ((wanted - start) / slope) ** (-1 / exponent)
-        reach = np.where((wanted > start) & (slope > 0), factor * sizes[-1], np.inf)
-        closer = squares < best - 1e-15
-        best, needed = np.where(closer, squares, best), np.where(closer, reach, needed)
-    return needed
+    falling = np.minimum.accumulate(means, axis=1)
+    spread = np.sqrt(np.maximum(means * (1 - np.minimum(means, 1)), (0.5 / units) ** 2) / units)
+    last = falling[:, -1:]
+    exponents, floors = (grid.ravel() for grid in np.meshgrid(EXPONENTS, FLOORS))
+    rise = (sizes[:-1] / sizes[-1])[:, None] ** -exponents
+    drawn = last[..., None] * (floors + (1 - floors) * rise)
+    misfit = (((falling[:, :-1, None] - drawn) / spread[:, :-1, None]) ** 2).sum(1)
+    chances = np.exp(-0.5 * (misfit - misfit.min(1, keepdims=True)))
+    chances /= chances.sum(1, keepdims=True)
+    dice = np.random.default_rng(len(means)).random((len(means), 1))
+    place = np.minimum((chances.cumsum(1) < dice).sum(1), len(exponents) - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = (wanted / last[:, 0] - floors[place]) / (1 - floors[place])
+        beyond = np.where(left > 0, sizes[-1] * left ** (-1 / exponents[place]), np.inf)
+    return np.where(wanted >= last[:, 0], _read_off(sizes, falling, wanted), beyond)
+
+
+def _read_off(sizes: np.ndarray, falling: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return where (r,) falling curves (r, s) come to errors (r,) within what was measured; its ends otherwise."""
+    rows = np.arange(len(falling))
+    at = np.minimum((falling > wanted[:, None]).sum(1), len(sizes) - 1)
+    before = np.maximum(at - 1, 0)
+    high, low = falling[rows, before], falling[rows, at]
+    share = np.where(high > low, (high - wanted) / np.where(high > low, high - low, 1.0), 1.0)
+    logs = np.log(sizes)
+    return np.asarray(np.exp(logs[before] + np.clip(share, 0, 1) * (logs[at] - logs[before])))
 
 
 def _rounded(number: float) -> int:

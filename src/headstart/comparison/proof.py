@@ -8,28 +8,46 @@ from typing import Any
 import numpy as np
 
 from headstart.adaptation import Adapted, adapt_to
-from headstart.baselines import features_without
 from headstart.checkpoints import Checkpoints
 from headstart.choosing import Choice
-from headstart.comparison.curves import Curve, Labels, errors_of, labels_to_match, learning_curve
+from headstart.comparison.curves import Curve, Labels, errors_of
 from headstart.comparison.ledger import look_at
+from headstart.comparison.luck import on_luck, seed_spread
 from headstart.comparison.verdicts import HARMS, HELPS, Verdict, judge
+from headstart.comparison.worth import CURVE_OF, in_words, worth_in_labels
 from headstart.data import Dataset, Finding
-from headstart.devices import undisturbed
+from headstart.devices import steady, undisturbed
 from headstart.ground import Ground
 from headstart.heads import fit_head
 from headstart.plan import Plan
 from headstart.progress import Progress, silent
 from headstart.ranking.judgement import Overlap, class_overlap
-from headstart.strategies import Classical, FromScratch, Majority, Probe, Strategy
+from headstart.strategies import Classical, Majority
 from headstart.strategies.probe import DEFAULT_STRENGTH
 from headstart.tasks import Task
 
-CURVE_OF = 5_000
-"""Examples that learning curves are measured on, at most."""
+AFFORDABLE = 300.0
+"""Seconds that the choice was forecast to take up to which further seeds are tried."""
 
 GAPS_OF = 1_000
 """Training examples that are answered to see the gap to what was not learned from, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What the saved model answered, for those who want to look at single examples.
+
+    Attributes:
+        data: the test examples.
+        truth: (n,) or (n, c), as `Task.encode` gives it.
+        outputs: (n, c) or (n,) of the test examples.
+        held_out: outputs and truth of training examples that were held out in turn; None where there are none.
+    """
+
+    data: Dataset
+    truth: np.ndarray
+    outputs: np.ndarray
+    held_out: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +60,14 @@ class Proof:
         chosen: the side the model is from: "with" or "without".
         labels: how many labels no transfer would need to come as far; None where it is not known.
         curves: errors out of fold by number of labels.
+        reached: labels that transfer had there, and its error.
         overlap: what the source may have seen of the target.
         gaps: the mean error on examples learned from, held out in turn, and tested, and on shuffled labels learned by
             heart; of classes the share of wrong answers.
         findings: what a reader of the verdict should know.
+        tested: what the saved model answered.
+        cpu: seconds of all processors that learning took on each side: "with" and "without".
+        seeds: the mean error on one fold held out, with the run's own seed and with others; empty where none is drawn.
     """
 
     verdict: Verdict | None
@@ -53,9 +75,13 @@ class Proof:
     chosen: str
     labels: Labels | None
     curves: tuple[Curve, ...]
+    reached: tuple[int, float] | None
     overlap: Overlap
     gaps: dict[str, float]
     findings: tuple[Finding, ...]
+    tested: Tested
+    cpu: dict[str, float]
+    seeds: tuple[float, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -70,8 +96,23 @@ class Proof:
         kept = "" if self.chosen == "with" else f"; the model without transfer ({theirs}) is the one that was saved"
         return f"{words} {self.verdict.words}{kept}"
 
+    @property
+    def seconds_to_match(self) -> tuple[float, bool] | None:
+        """CPU-seconds that no transfer would need for as many labels, and whether that is only the least of it."""
+        if self.labels is None or "without" not in self.cpu:
+            return None
+        is_open = self.labels.high is None or self.labels.value is None
+        labels = self.labels.low if is_open else self.labels.value or self.labels.low
+        return self.cpu["without"] * labels / self.labels.given, is_open
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the proof as JSON holds it."""
+        """Return the proof as JSON holds it, with the seconds it took this time."""
+        matched = self.seconds_to_match
+        to_match = None if matched is None else {"value": round(matched[0], 2), "is_open": matched[1]}
+        return {**self.certificate(), "cpu_seconds": self.cpu, "cpu_seconds_to_match": to_match}
+
+    def certificate(self) -> dict[str, Any]:
+        """Return what is the same whenever the same thing is proven."""
         return {
             "sentence": self.sentence,
             **({} if self.verdict is None else self.verdict.as_dict()),
@@ -81,6 +122,7 @@ class Proof:
             "curves": [one.as_dict() for one in self.curves],
             "overlap": self.overlap.as_dict(),
             "gaps": self.gaps,
+            "seeds": list(self.seeds),
         }
 
 
@@ -97,35 +139,44 @@ def prove(adapted: Adapted, tested: Dataset, *, progress: Progress = silent) -> 
     rival, other = adapted.rival, choice.rival
     if rival is None and choice.strategy.transfers:
         beside = _without(ground, adapted)
-        rival, other = beside.model, beside.choice
+        rival, other, adapted = beside.model, beside.choice, replace(adapted, cpu=(adapted.cpu[0], beside.cpu[0]))
     overlap = class_overlap(ground.backbone.card, task)
     outputs = adapted.model.outputs(tested.inputs, contents=tested.contents, progress=progress)
     truth = task.encode(tested.values)
-    gaps = _gaps(adapted, outputs, truth)
+    gaps, plan = _gaps(adapted, outputs, truth), Plan.from_dict(adapted.model.record["plan"])
+    with steady(plan.threads):
+        seeds = seed_spread(ground, choice) if _seconds_of(choice, plan) <= AFFORDABLE else ()
+    lucky = on_luck(seeds, task.kind == "classification")
+    shown = Tested(tested, truth, outputs, _held_out(adapted))
     mine = "with" if choice.strategy.transfers else "without"
     if rival is None or other is None:
-        return Proof(None, {mine: in_words(choice, ground)}, mine, None, (), overlap, gaps, ())
+        sides, cpu = {mine: in_words(choice, ground)}, {mine: adapted.cpu[0]}
+        return Proof(None, sides, mine, None, (), None, overlap, gaps, lucky, shown, cpu, seeds)
     theirs = rival.outputs(tested.inputs, contents=tested.contents, progress=progress)
     pair = {mine: (outputs, choice), "without" if mine == "with" else "with": (theirs, other)}
     units = np.unique(tested.groups, return_inverse=True)[1] if tested.groups is not None else None
     look = look_at(tested.contents, tested.values, [pair["with"][0], pair["without"][0]])
     verdict = judge(task, truth, pair["with"][0], pair["without"][0], units, look=look)
-    curves, labels = _curves(ground, pair["with"][1], pair["without"][1])
+    worth = worth_in_labels(ground, pair["with"][1], pair["without"][1])
     sides = {name: in_words(one, ground) for name, (_, one) in pair.items()}
-    findings = (*_looks(look), *_attribution(verdict, overlap))
-    return Proof(verdict, sides, mine, labels, curves, overlap, gaps, findings)
+    findings = (*_looks(look), *_attribution(verdict, overlap), *lucky)
+    cpu = {name: round(seconds, 2) for name, seconds in zip(pair, adapted.cpu, strict=True)}
+    return Proof(
+        verdict, sides, mine, worth.labels, worth.curves, worth.reached, overlap, gaps, findings, shown, cpu, seeds
+    )
 
 
-def in_words(choice: Choice, ground: Ground) -> str:
-    """Name a contender as a reader knows it."""
-    strategy: Strategy = choice.strategy
-    if isinstance(strategy, Majority | Classical):
-        return strategy.word
-    if isinstance(strategy, FromScratch):
-        return f"{'a small' if strategy.network == 'small' else 'the same'} network from scratch"
-    if isinstance(strategy, Probe):
-        return f"the probe on {ground.backbone.name}"
-    return f"{ground.backbone.name} with {strategy.word} above cut {strategy.cuts(ground.backbone)[-1]}"
+def _seconds_of(choice: Choice, plan: Plan) -> float:
+    """Return what a choice was forecast to take, out of fold and at the end."""
+    forecast = dict(zip(plan.strategies, plan.seconds, strict=True))
+    return forecast.get(choice.strategy, 0.0)
+
+
+def _held_out(adapted: Adapted) -> tuple[np.ndarray, np.ndarray] | None:
+    arm = adapted.choice.arm
+    if arm is None or not arm.seen.any():
+        return None
+    return arm.outputs[arm.seen], adapted.ground.truth[arm.seen]
 
 
 def _without(ground: Ground, adapted: Adapted) -> Adapted:
@@ -161,46 +212,6 @@ def _memorised(adapted: Adapted) -> float:
 
 def _mean_error(task: Task, truth: np.ndarray, outputs: np.ndarray) -> float:
     return float(errors_of(task, truth, outputs).mean())
-
-
-def _curves(ground: Ground, ours: Choice, theirs: Choice) -> tuple[tuple[Curve, ...], Labels | None]:
-    """Return the learning curves of both sides as far as they are heads, and the labels no transfer would need."""
-    folds = [fold for fold in ground.folds(_folds_of(ours)) if fold.any()]
-    if len(ground.examples) > CURVE_OF or not folds or ours.arm is None or not ours.arm.seen.any():
-        return (), None
-    curves = [one for one in (_curve(ground, side, folds) for side in (ours, theirs)) if one is not None]
-    tested = np.logical_or.reduce(folds)
-    rival = next((one for one in curves if one.name == theirs.strategy.name), None)
-    if rival is None or isinstance(theirs.strategy, Majority) or not ours.arm.seen[tested].all():
-        return tuple(curves), None
-    reached = errors_of(ground.task, ground.truth[tested], ours.arm.outputs[tested])
-    given = int(min((~fold).sum() for fold in folds))
-    return tuple(curves), labels_to_match(rival, reached, given, ground.examples.units[tested])
-
-
-def _folds_of(choice: Choice) -> int:
-    strategy = choice.strategy
-    return strategy.folds if isinstance(strategy, Probe) else 3
-
-
-def _curve(ground: Ground, choice: Choice, folds: list[np.ndarray]) -> Curve | None:
-    strategy = choice.strategy
-    if isinstance(strategy, Probe):
-        features: Any = ground.features_at(strategy.cut)
-    elif isinstance(strategy, Classical):
-        features = features_without(ground.examples)
-    else:
-        return None
-    return learning_curve(
-        strategy.name,
-        features,
-        ground.truth,
-        ground.task,
-        folds,
-        strength=choice.probe.strength,
-        balanced=choice.probe.balanced,
-        seed=ground.seed,
-    )
 
 
 def _looks(look: int) -> tuple[Finding, ...]:

@@ -97,6 +97,25 @@ class Dataset:
         given = self.given or ()
         return self.take([index for index, name in enumerate(given) if name == split])
 
+    def three_sets(self, *, test: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset | None, Dataset, str]:
+        """Return train, validation (or None) and test, and say where they come from: given, or split by us.
+
+        Raises:
+            OptionError: `test` is not in (0, 1).
+            DataError: a side would be empty, or the given split has no train part.
+        """
+        if self.given is None:
+            train, tested = self.split(test=test, seed=seed)
+            words = (
+                f"{len(tested):,} of {len(self):,} examples are held out as the test set, by content and seed {seed}"
+            )
+            return train, None, tested, words
+        if "train" not in self.given:
+            parts = ", ".join(sorted(set(self.given)))
+            raise DataError("the given split has no train part.", expected="train, and validation or test", got=parts)
+        validation = self.given_part("validation")
+        return self.given_part("train"), validation if len(validation) else None, self.given_part("test"), ""
+
     def split(self, *, test: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Return (train, test): a pure function of content, group and seed, stratified by class.
 

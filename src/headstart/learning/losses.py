@@ -13,6 +13,11 @@ from torch.nn import functional
 from headstart.tasks import UNKNOWN, Task
 
 
+def weakest_direction(features: Tensor) -> Tensor:
+    """Return the square of the smallest singular value of a batch's features (n, d): BSS (Chen et al. 2019, eq. 5)."""
+    return torch.as_tensor(torch.linalg.svdvals(features)[-1] ** 2)
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """What a network is taught: the truth in the network's own scale, and the loss.

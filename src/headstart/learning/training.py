@@ -19,16 +19,14 @@ from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
 from headstart.checkpoints import Checkpoints, under
-from headstart.devices import Processes, autocast, learned_from, memory_kept, processes
+from headstart.devices import Processes, learned_from, memory_kept, processes
 from headstart.frozen.states import States
 from headstart.heads import Head
+from headstart.learning.answers import answers
 from headstart.learning.draws import batches_of, mixed, seed_of
-from headstart.learning.losses import Target
+from headstart.learning.losses import Target, weakest_direction
 from headstart.progress import Progress, silent
 from headstart.strategies.schedule import Schedule
-
-READ = 64
-"""Examples a batch where nothing is learned."""
 
 HARM = 2.0
 """A training loss that ends this many times higher than it began, and above half of chance's, has done harm."""
@@ -223,6 +221,7 @@ class Run:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [one.grad for one in parameters if one.grad is not None]
         self.processes.add_up([*gradients, *losses])
+        self._draw_back()
         norm = nn.utils.clip_grad_norm_(parameters, schedule.clip)
         loss = float(losses[0])
         if not (math.isfinite(loss) and bool(torch.isfinite(norm))):
@@ -234,6 +233,13 @@ class Run:
         self.step += 1
         self.loss += loss * len(places) / len(lesson.fitted)
         return loss
+
+    def _draw_back(self) -> None:
+        """Add to the gradients what draws weights back to where they began (L2-SP); the head began nowhere."""
+        if self.lesson.schedule.anchor:
+            for name, parameter in self.learned.items():
+                if parameter.grad is not None:
+                    parameter.grad.add_(parameter.detach() - self.start[name], alpha=self.lesson.schedule.anchor)
 
     def _backward(self, places: Sequence[int], n: int) -> Tensor:
         """Run forward and backward on this process's part of a batch of n; return its part of the mean loss."""
@@ -251,6 +257,8 @@ class Run:
         if other is not None:
             losses = share * losses + (1 - share) * lesson.target.loss(logits, labels[other])
         loss = losses.sum() / n
+        if lesson.schedule.shrinkage:
+            loss = loss + lesson.schedule.shrinkage * weakest_direction(features.float()) * len(places) / n
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -395,20 +403,3 @@ class Run:
             reached = stage >= self.lesson.at(self.epoch).cut
             if stage in self.pushed and reached and not has_moved:
                 raise AssertionError(f"stage {stage + 1} was asked to learn and has not moved")
-
-
-def answers(
-    backbone: Backbone, head: Head, states: States, places: np.ndarray, *, precision: str = "fp32"
-) -> np.ndarray:
-    """Return the logits (k, c) of examples, in their order."""
-    device = next(backbone.trunk.parameters()).device
-    order = sorted(places.tolist(), key=lambda place: (states.length(place), place))
-    rows: dict[int, np.ndarray] = {}
-    with torch.no_grad():
-        for start in range(0, len(order), READ):
-            chunk = order[start : start + READ]
-            batch, state = states.batch(chunk)
-            with autocast(device, precision):
-                features = backbone.above(batch, state, states.cut)
-            rows.update(zip(chunk, head(features.float()).cpu().numpy(), strict=True))
-    return np.stack([rows[place] for place in places.tolist()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeAlias, cast
 
 from headstart.errors import OptionError
@@ -23,6 +23,9 @@ HEAD_ONLY = (Probe, Classical, Majority)
 
 Strategy: TypeAlias = HeadOnly | Learning
 """All of them; `transfers` tells whether anything is carried over."""
+
+HELD_BACK = {"l2sp": FineTune(anchor=0.1), "bss": FineTune(shrinkage=1e-3)}
+"""Fine-tuning that keeps closer to where it began, by the name it is asked for by; each paper's own strength."""
 
 KINDS: dict[str, Any] = {
     "majority": Majority,
@@ -47,6 +50,7 @@ __all__ = [
     "Schedule",
     "Strategy",
     "as_fields",
+    "contenders",
     "from_fields",
 ]
 
@@ -62,18 +66,47 @@ def named(name: str | None, *, cut: int | None, epochs: int | None, rate: float 
     Raises:
         OptionError: there is no such strategy, or it has no such setting.
     """
-    chosen = {key: value for key, value in (("cut", cut), ("epochs", epochs), ("rate", rate)) if value is not None}
+    chosen: dict[str, Any] = {
+        key: value for key, value in (("cut", cut), ("epochs", epochs), ("rate", rate)) if value is not None
+    }
     if name is None and not chosen:
         return None
     if name is None:
         learning = FineTune(cut=cut, epochs=epochs, rate=rate)
         return [Probe(cut=cut), learning] if cut else [learning]
+    if name in HELD_BACK:
+        return [replace(HELD_BACK[name], **chosen)]
     if name not in KINDS:
-        raise OptionError("the strategy is unknown.", expected=", ".join(KINDS), got=name)
+        raise OptionError("the strategy is unknown.", expected=", ".join((*KINDS, *HELD_BACK)), got=name)
     unknown = sorted(set(chosen) - set(KINDS[name].__dataclass_fields__))
     if unknown:
         raise OptionError(f"the strategy {name} has no {unknown[0]}.", hint=f"leave out --{unknown[0]}")
     return [cast(Strategy, KINDS[name](**chosen))]
+
+
+def contenders(
+    words: str | None, *, cut: int | None = None, epochs: int | None = None, rate: float | None = None
+) -> list[Strategy] | None:
+    """Return the strategies that names with commas between them mean, such as "classical,probe,finetune@-2".
+
+    A single name takes the settings, as `named` does; None where nothing was asked.
+
+    Raises:
+        OptionError: there is no such strategy, or it has no such setting.
+    """
+    if words is None or not set(words) & set(",@"):
+        return named(words, cut=cut, epochs=epochs, rate=rate)
+    if (cut, epochs, rate) != (None, None, None):
+        raise OptionError("a cut, epochs or a rate belong to a single strategy.", hint="name cuts as in finetune@-2")
+    found: list[Strategy] = []
+    for word in (one.strip() for one in words.split(",") if one.strip()):
+        name, _, place = word.partition("@")
+        if place and not place.lstrip("-").isdigit():
+            raise OptionError("the cut is no whole number.", expected="such as finetune@-2", got=word)
+        found += named(name, cut=int(place) if place else None, epochs=None, rate=None) or []
+    if not found:
+        raise OptionError("no contender is named.", expected=", ".join(KINDS), got=repr(words))
+    return found
 
 
 def from_fields(fields: dict[str, Any]) -> Strategy:

@@ -44,6 +44,7 @@ class FineTune:
         augment: pictures: "crop" and "flip" draw a part of each anew in every epoch, "flip" also mirrors it; what lies
             below the cut is then computed every time.
         views: pictures: in how many fixed views each is kept, in place of drawing anew; 0 draws anew.
+        anchor, shrinkage: what holds learning back where labels are few: `Schedule` says how; None takes what it says.
         schedule: everything else about learning.
     """
 
@@ -55,10 +56,12 @@ class FineTune:
     learn: Learn = "all"
     augment: Augment = "none"
     views: int = 0
+    anchor: float | None = None
+    shrinkage: float | None = None
     schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
-        settled_schedule(self.schedule or Schedule(), self.epochs, self.rate, self.batch_size)
+        self._settled_from(self.schedule or Schedule())
         if self.cut is not None and not isinstance(self.cut, int):
             raise OptionError("the cut is no whole number.", expected="a number of stages", got=repr(self.cut))
         if not isinstance(self.moves, int) or self.moves < 1:
@@ -72,8 +75,13 @@ class FineTune:
 
     name = "finetune"
     transfers = True
-    word = "fine-tuning"
     starts_from_probe = True
+
+    @property
+    def word(self) -> str:
+        """What it is called in a sentence."""
+        held = [name for name, value in (("L2-SP", self.anchor), ("BSS", self.shrinkage)) if value]
+        return "fine-tuning" + (f" with {' and '.join(held)}" if held else "")
 
     def cuts(self, backbone: Backbone) -> tuple[int, ...]:
         """Return the cuts that learning passes on its way down, at most one an epoch, the last one where it stays.
@@ -89,9 +97,11 @@ class FineTune:
 
     def settled(self, backbone: Backbone) -> Schedule:
         """Return the schedule with everything filled in."""
-        return settled_schedule(
-            self.schedule or SCHEDULES[str(backbone.architecture["library"])], self.epochs, self.rate, self.batch_size
-        )
+        return self._settled_from(self.schedule or SCHEDULES[str(backbone.architecture["library"])])
+
+    def _settled_from(self, schedule: Schedule) -> Schedule:
+        held = {name: value for name in ("anchor", "shrinkage") if (value := getattr(self, name)) is not None}
+        return replace(settled_schedule(schedule, self.epochs, self.rate, self.batch_size), **held)
 
     def needs_rate(self, backbone: Backbone) -> bool:
         """Tell whether the rate has to be found by a range test."""

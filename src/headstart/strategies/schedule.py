@@ -24,6 +24,10 @@ class Schedule:
         clip: the largest norm of the gradient, above 0.
         smoothing: of labels, in [0, 1) (Szegedy et al. 2016, section 7).
         mixup: α, from 0, of mixing pictures (Zhang et al. 2018); 0 mixes none.
+        anchor: from 0: how strongly weights are drawn back to where they began, in place of to nothing (L2-SP: Li,
+            Grandvalet and Davoine 2018, eq. 2): α of the penalty α/2·|w − w⁰|².
+        shrinkage: from 0: how strongly the weakest direction of a batch's features is held down, which carries over
+            least (BSS: Chen et al. 2019, eq. 5): η of the penalty η·σ²ₘᵢₙ.
         patience: epochs without a lower loss on held-out examples before training stops; None never stops.
         dropout: whether dropout and stochastic depth are on, as the network has them.
         statistics: whether BatchNorm above the cut estimates its statistics anew.
@@ -39,6 +43,8 @@ class Schedule:
     clip: float = 1.0
     smoothing: float = 0.0
     mixup: float = 0.0
+    anchor: float = 0.0
+    shrinkage: float = 0.0
     patience: int | None = None
     dropout: bool = False
     statistics: bool = False
@@ -51,7 +57,7 @@ class Schedule:
         _require(self, ("rate", "head_rate", "clip"), "above 0", lambda value: 0 < value < math.inf)
         _require(self, ("warmup", "smoothing"), "in [0, 1)", lambda value: 0 <= value < 1)
         _require(self, ("decay",), "in (0, 1]", lambda value: 0 < value <= 1)
-        _require(self, ("weight_decay", "mixup"), "from 0", lambda value: 0 <= value < math.inf)
+        _require(self, ("weight_decay", "mixup", "anchor", "shrinkage"), "from 0", lambda value: 0 <= value < math.inf)
 
     def share(self, step: int, steps: int) -> float:
         """Return the factor in (0, 1] of all rates at a step, of so many in all."""

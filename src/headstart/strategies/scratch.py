@@ -24,7 +24,7 @@ SCHEDULES = {
     "static": Schedule(epochs=30, rate=1e-2, head_rate=1e-2, decay=1.0),
 }
 SMALL_IMAGE = "resnet10t"
-SMALL_SIDE = 96
+SMALL_SIDE = 64
 SMALL_TEXT = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
 
 
@@ -33,7 +33,7 @@ class FromScratch:
     """Learn a network from random weights: the same one, or a small one of its modality's kind.
 
     Attributes:
-        network: "same" has the backbone's architecture; "small" is a ResNet-10 on 96 × 96 pixels, or a BERT of two
+        network: "same" has the backbone's architecture; "small" is a ResNet-10 on 64 × 64 pixels, or a BERT of two
             layers with the backbone's tokens (the size of BERT-Tiny: Turc et al. 2019).
         epochs, rate, batch_size: of the schedule; None takes the defaults.
         augment: pictures: draw a part of each anew in every epoch ("crop"), and mirror it ("flip").

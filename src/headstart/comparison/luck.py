@@ -1,0 +1,62 @@
+"""Luck: what another seed would have made of the same examples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from headstart.choosing import Choice
+from headstart.comparison.curves import errors_of
+from headstart.data import Finding
+from headstart.ground import Ground
+
+SEEDS = 2
+"""Further seeds that are tried, on one fold."""
+
+MUCH = 0.03
+"""Error that two standard deviations over seeds may reach before it is said."""
+
+
+def seed_spread(ground: Ground, choice: Choice) -> tuple[float, ...]:
+    """Return the mean error on one fold held out, learned with the run's own seed and with others.
+
+    Nothing of a head's fit is drawn: of one there is nothing to tell, and nothing is returned.
+    """
+    if choice.tuning is None or choice.arm is None or not choice.folds or not choice.arm.seen.any():
+        return ()
+    held = next(iter(ground.folds(choice.folds)), None)
+    if held is None:
+        return ()
+    truth = ground.truth[held]
+    errors = [float(errors_of(ground.task, truth, choice.arm.outputs[held]).mean())]
+    for number in range(1, SEEDS + 1):
+        outputs = _answered(ground, choice, held, ground.seed + number)
+        errors.append(float(errors_of(ground.task, truth, outputs).mean()))
+    return tuple(errors)
+
+
+def _answered(ground: Ground, choice: Choice, held: np.ndarray, seed: int) -> np.ndarray:
+    """Return what the held examples are answered after the chosen number of epochs, with another seed."""
+    assert choice.tuning is not None
+    name = f"luck-{seed}"
+    done = ground.keeper.load(f"{name}-done")
+    if done is not None:
+        return np.asarray(done[0]["outputs"].numpy())
+    tuning = replace(choice.tuning, seed=seed)
+    _, trained = tuning.train(
+        np.flatnonzero(~held), np.flatnonzero(held), name, stop_after=choice.epoch, progress=ground.progress
+    )
+    ground.keeper.save(f"{name}-done", {"outputs": torch.from_numpy(trained.outputs[-1])}, {})
+    ground.keeper.drop(name)
+    return trained.outputs[-1]
+
+
+def on_luck(errors: tuple[float, ...], is_share: bool) -> tuple[Finding, ...]:
+    """Say so where seeds differ by much."""
+    spread = 2 * float(np.std(errors, ddof=1)) if len(errors) > 1 else 0.0
+    if not is_share or spread <= MUCH:
+        return ()
+    text = f"this result depends on luck: ±{100 * spread:.0f} points between {len(errors)} seeds on examples held out"
+    return (Finding("depends_on_luck", text),)

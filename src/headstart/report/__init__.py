@@ -1,0 +1,1 @@
+"""The report: what the main job found, as one page that needs no network, and as JSON."""

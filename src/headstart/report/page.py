@@ -1,0 +1,279 @@
+"""The page: what was found, in the order a reader asks for it; all of a user's text is escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart import __version__, plots
+from headstart.artifact import storage_errors
+from headstart.comparison.verdicts import HARMS, HELPS
+from headstart.data.images import open_image
+from headstart.errors import DataError
+from headstart.report.thresholds import thresholds
+from headstart.statistics import Measure
+from headstart.telling import TITLES, arm_in_words, measure_in_words, why_chosen
+from headstart.wording import count
+
+if TYPE_CHECKING:
+    from headstart.job import Result
+
+SHOWN = 12
+"""Classes and mistakes that are shown, at most."""
+
+THUMBNAIL = 256
+TEXT_SHOWN = 400
+VERSIONS = ("torch", "transformers", "timm", "scikit-learn", "numpy")
+GAPS = {
+    "learned_from": "examples it learned from",
+    "held_out": "training examples held out in turn",
+    "tested": "test examples",
+    "shuffled": "shuffled labels, learned by heart",
+}
+
+
+def write_report(result: Result, path: Path, command: str) -> None:
+    """Write the page, and the same content as JSON beside it.
+
+    Args:
+        result: of the main job.
+        path: of the page, ending in .html.
+        command: that gives it again.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    beside = path.with_suffix(".json")
+    page = render(result, command, beside.name)
+    content = json.dumps({**result.as_dict(), "command": command}, indent=2, ensure_ascii=False, allow_nan=False)
+    with storage_errors(path):
+        for place, text in ((path, page), (beside, content)):
+            part = place.with_name(f".{place.name}.part")
+            part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+            part.replace(place)
+
+
+def render(result: Result, command: str, json_name: str = "") -> str:
+    """Return the page as HTML that stands by itself."""
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    template = files("headstart.report").joinpath("page.html").read_text(encoding="utf-8")
+    proof, task = result.proof, result.model.task
+    context = {
+        "title": f"{result.data}: {task.kind} of {task.target!r}",
+        "sentence": proof.sentence[0].upper() + proof.sentence[1:] + ".",
+        "tone": {HELPS: "helps", HARMS: "harms"}.get(proof.verdict.word if proof.verdict else "", ""),
+        "facts": _facts(result),
+        "warnings": [finding.text for finding in result.warnings],
+        **_arms(result),
+        **_metrics(result),
+        **_curves(result),
+        **_gaps(result),
+        **_confusion(result),
+        **_mistakes(result),
+        **_calibration(result),
+        "command": command,
+        "origin": _origin(result),
+        "json_name": json_name or "the JSON",
+    }
+    drawn = {name: Markup(value) if name.endswith("drawing") and value else value for name, value in context.items()}  # noqa: S704  our own SVG
+    return Environment(autoescape=True).from_string(template).render(drawn)
+
+
+def _facts(result: Result) -> list[dict[str, str]]:
+    """Return what a reader wants to see at a glance."""
+    proof, headline = result.proof, result.evaluation.headline
+    facts = [
+        {
+            "value": measure_in_words(headline, result.evaluation.metrics[headline]),
+            "words": f"{TITLES.get(headline, headline)} on {count(result.evaluation.n, 'test example')}",
+        }
+    ]
+    if proof.labels is not None and proof.labels.low > proof.labels.given:
+        words = f"labels would be needed without transfer, in place of {proof.labels.given:,}"
+        facts.append({"value": proof.labels.words, "words": words})
+    if "with" in proof.cpu and "without" in proof.cpu:
+        words = f"CPU-seconds to learn, beside {proof.cpu['without']:.1f} without transfer"
+        facts.append({"value": f"{proof.cpu['with']:.1f} s", "words": words})
+    facts.append({"value": f"{result.seconds['total']:.0f} s", "words": "for all of it, on this machine"})
+    sets = ", ".join(f"{n:,} {name}" for name, n in result.n.items() if n)
+    facts.append({"value": f"{sum(result.n.values()):,} examples", "words": sets})
+    return facts
+
+
+def _arms(result: Result) -> dict[str, Any]:
+    arms = result.model.record["arms"]
+    if not arms:
+        return {"arms": []}
+    headline = arms[0]["headline"]
+    rows = [(arm_in_words(arm), Measure(**arm["metrics"][headline]), arm["chosen"]) for arm in arms]
+    return {
+        "arms": arms,
+        "why": why_chosen(arms)[0].upper() + why_chosen(arms)[1:] + ".",
+        "arms_n": f"{rows[0][1].n:,}",
+        "arms_drawing": plots.arms(rows, TITLES.get(headline, headline)),
+    }
+
+
+def _metrics(result: Result) -> dict[str, Any]:
+    evaluation, proof = result.evaluation, result.proof
+    names = list(evaluation.baselines)
+    rows = []
+    for name, measure in evaluation.metrics.items():
+        rivals = [evaluation.baselines[rival].get(name) for rival in names]
+        cells = [measure_in_words(name, one) for one in (measure, *rivals)]
+        rows.append({"name": TITLES.get(name, name), "cells": cells, "headline": name == evaluation.headline})
+    also = [
+        f"{TITLES.get(name, name)} {100 * one.value:+.1f} points"
+        for name, one in (proof.verdict.also if proof.verdict else {}).items()
+    ]
+    words = f"{count(evaluation.n, 'example')} that no choice was made on. Shares in per cent, with 95 % intervals."
+    if proof.verdict is not None:
+        words += (
+            f" The one declared comparison is of {proof.verdict.metric} (look {proof.verdict.look} at this test set"
+        )
+        words += f", tested at {proof.verdict.alpha:.3g}; {proof.verdict.gain.method})."
+    if also:
+        words += f" Described, not claimed: {', '.join(also)} with transfer."
+    return {"columns": ["this model", *names], "metrics": rows, "test_words": words}
+
+
+def _curves(result: Result) -> dict[str, Any]:
+    proof = result.proof
+    if not proof.curves:
+        return {"curve_drawing": ""}
+    words = "Errors on held-out training examples, by how many labels were learned from."
+    if proof.labels is not None:
+        words += f" {proof.labels.sentence[0].upper()}{proof.labels.sentence[1:]} (drawn out by power laws)."
+    drawn = [(one.name, one.sizes.tolist(), one.means.tolist(), one.side == "with") for one in proof.curves]
+    measure = "share of wrong answers" if result.model.task.kind == "classification" else "quadratic error"
+    is_curve = any(one.side == "with" for one in proof.curves)
+    reached = None if is_curve or proof.reached is None else proof.reached
+    return {"curve_words": words, "curve_drawing": plots.learning_curves(drawn, reached, measure)}
+
+
+def _gaps(result: Result) -> dict[str, Any]:
+    kind, record = result.model.task.kind, result.model.record
+    is_share = kind == "classification"
+    rows = [
+        {"name": GAPS[name], "value": f"{100 * value:.1f} %" if is_share else f"{value:.3f}"}
+        for name, value in result.proof.gaps.items()
+    ]
+    if result.proof.seeds:
+        shown = ", ".join(f"{100 * one:.1f}" if is_share else f"{one:.3f}" for one in result.proof.seeds)
+        rows.append({"name": "one fold held out, by seed", "value": shown + (" %" if is_share else "")})
+    words = "A gap between what was learned from and what was not is memory. "
+    words += "Shuffled labels are what the head alone can learn by heart where there is nothing to learn."
+    return {
+        "gaps": rows,
+        "gap_measure": "wrong answers" if is_share else "quadratic error",
+        "gap_words": words,
+        "training_drawing": plots.training_curves(record) if record.get("curve") else "",
+    }
+
+
+def _confusion(result: Result) -> dict[str, Any]:
+    table, labels = np.array(result.evaluation.confusion), list(result.model.task.labels)
+    if not table.size:
+        return {"confusion": []}
+    wrong = table.sum(1) + table.sum(0) - 2 * np.diag(table)
+    shown = np.sort(np.argsort(-wrong, kind="stable")[:SHOWN])
+    rows = []
+    for row in shown:
+        whole = max(1, int(table[row].sum()))
+        cells = [
+            {
+                "count": int(table[row, column]),
+                "right": row == column,
+                "shade": f"{0.75 * table[row, column] / whole:.2f}",
+            }
+            for column in shown
+        ]
+        rows.append({"label": labels[row], "cells": cells})
+    left_out = len(labels) - len(shown)
+    words = f"The {SHOWN} classes with the most mistakes; {left_out} more are in the JSON." if left_out > 0 else ""
+    return {"confusion": rows, "confusion_labels": [labels[place] for place in shown], "left_out_labels": words}
+
+
+def _mistakes(result: Result) -> dict[str, Any]:
+    tested, task = result.proof.tested, result.model.task
+    if task.kind != "classification":
+        return {"mistakes": []}
+    outputs, truth = tested.outputs, tested.truth
+    said = task.decide(outputs)
+    sure = outputs.max(1)
+    wrong = np.flatnonzero(said != truth)
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:SHOWN]
+    is_image = tested.data.modality == "image"
+    shown = []
+    for place in worst.tolist():
+        one: dict[str, str] = {
+            "answer": task.labels[int(said[place])],
+            "probability": f"{100 * sure[place]:.0f} %",
+            "truth": str(tested.data.values[place]),
+        }
+        if is_image:
+            one |= {"picture": _thumbnail(tested.data.inputs[place]), "name": tested.data.names[place]}
+        else:
+            text = str(tested.data.inputs[place])
+            one["text"] = text if len(text) <= TEXT_SHOWN else text[:TEXT_SHOWN] + " …"
+        shown.append(one)
+    return {"mistakes": shown, "pictures": is_image}
+
+
+def _thumbnail(source: Any) -> str:
+    """Return a small picture as a data URL; nothing where it cannot be drawn."""
+    try:
+        picture = open_image(source, hint_size=THUMBNAIL)
+    except DataError:
+        return ""
+    if isinstance(picture, np.ndarray):
+        return ""
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    stored = io.BytesIO()
+    picture.convert("RGB").save(stored, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(stored.getvalue()).decode()}"
+
+
+def _calibration(result: Result) -> dict[str, Any]:
+    tested, task = result.proof.tested, result.model.task
+    if task.kind != "classification":
+        return {"calibration_drawing": ""}
+    words = "Of the answers given with a probability, the share that was right; on the dashed line both agree."
+    found: dict[str, Any] = {
+        "calibration_words": words,
+        "calibration_drawing": plots.calibration(tested.outputs.max(1), task.decide(tested.outputs) == tested.truth),
+    }
+    if len(task.labels) == 2 and tested.held_out is not None:
+        found |= {"positive": task.labels[1], "thresholds": thresholds(tested)}
+    return found
+
+
+def _origin(result: Result) -> list[tuple[str, str]]:
+    record, card = result.model.record, result.model.backbone.card
+    plan = record["plan"]
+    libraries = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
+    rows = [
+        ("seed", str(record["seed"])),
+        ("strategy", json.dumps(record["settings"])),
+        ("backbone", f"{record['backbone']}, licence {card.licence}, trained on {card.trained_on}"),
+        ("SHA-256 of its weights", card.sha256 or "not known"),
+        (
+            "plan",
+            f"{count(len(plan['strategies']), 'strategy', 'strategies')}, {plan['folds']} folds, {plan['precision']}",
+        ),
+        ("overlap with the source", result.proof.overlap.status),
+        ("versions", f"headstart {__version__}, {libraries}"),
+        ("machine", plan["machine"]),
+    ]
+    if result.path is not None:
+        rows.insert(0, ("model", result.path.name))
+    return rows

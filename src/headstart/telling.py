@@ -1,0 +1,75 @@
+"""Telling: what numbers, contenders and choices are called where a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headstart.metrics import BOUNDED
+from headstart.statistics import Measure
+
+STRATEGIES = {
+    "majority": "majority",
+    "classical": "classical",
+    "probe": "probe",
+    "finetune": "fine-tuning",
+    "lora": "LoRA",
+    "scratch": "from scratch",
+}
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "auroc": "AUROC",
+    "log_loss": "log loss ↓",
+    "calibration_error": "calibration ↓",
+    "exact_match": "exact match",
+    "r2": "R²",
+    "mae": "mean absolute error ↓",
+    "rmse": "root mean squared error ↓",
+}
+
+
+def measure_in_words(metric: str, measure: Measure | None) -> str:
+    """Say a measure in 17 characters: shares in per cent, the rest in three digits."""
+    if measure is None:
+        return "–"
+    if metric in BOUNDED or metric == "calibration_error":
+        return percent(measure.value, measure.low, measure.high)
+    if metric == "log_loss":
+        return f"{measure.value:.2f} [{measure.low:.2f}, {measure.high:.2f}]"
+    return f"{measure.value:.3g} [{measure.low:.3g}, {measure.high:.3g}]"
+
+
+def percent(value: float, low: float, high: float) -> str:
+    """Say a share and its interval in per cent."""
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def arm_in_words(arm: dict[str, Any], words: str = ", cut {}") -> str:
+    """Name a contender, and where it is cut; nothing of one that is read at the top, or where there is none."""
+    name = arm["word"] if arm["strategy"] == "finetune" else STRATEGIES[arm["strategy"]]
+    return str(name) + (words.format(arm["cut"]) if isinstance(arm["cut"], int) else "")
+
+
+def why_chosen(arms: Sequence[dict[str, Any]]) -> str:
+    """Say in a sentence why the chosen contender was chosen."""
+    names = [arm_in_words(arm, " (cut {})") for arm in arms]
+    chosen = next(place for place, arm in enumerate(arms) if arm["chosen"])
+    best = min(range(len(arms)), key=lambda place: arms[place]["behind"])
+    own = arms[chosen]
+    if chosen != best:
+        words = (
+            f"{names[best]} was better by {own['behind']:.4f}, no more than chance alone may bring "
+            f"(± {own['standard_error']:.4f}): {names[chosen]} is taken, being simpler"
+        )
+    elif chosen:
+        simpler = min(arms[:chosen], key=lambda arm: float(arm["behind"]))
+        words = (
+            f"{names[chosen]} is taken: the simpler {names[arms.index(simpler)]} was worse by "
+            f"{simpler['behind']:.4f}, more than chance alone may bring (± {simpler['standard_error']:.4f})"
+        )
+    else:
+        words = f"{names[chosen]} is taken: it is the simplest, and none was better"
+    return f"{words}; ± is one standard error"

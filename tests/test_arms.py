@@ -1,0 +1,102 @@
+"""Arms without transfer: fitted out of fold, saved, loaded and asked like any other model."""
+
+import json
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.adaptation import adapt_to
+from headstart.baselines import classical, fit_without
+from headstart.checkpoints import Checkpoints
+from headstart.ground import begin
+from headstart.progress import silent
+from headstart.strategies import Classical, Majority, Probe
+
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+
+@pytest.fixture
+def rows():
+    return [(f"a {word} film {number}", word) for word in ("good", "bad") for number in WORDS]
+
+
+def pictures(n=20):
+    dice = np.random.default_rng(0)
+    made = []
+    for place in range(n):
+        picture = dice.integers(0, 120, (40, 48, 3)).astype(np.uint8)
+        picture[..., place % 2] += 100
+        made.append((picture, ("red", "green")[place % 2]))
+    return made
+
+
+@pytest.mark.parametrize("strategy", [Majority(), Classical()])
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_model_without_transfer_is_saved_and_loaded_like_any_other(strategy, modality, rows, tmp_path):
+    data = hs.read(rows if modality == "text" else pictures())
+    model = hs.adapt(data, strategy=strategy, backbone="wordllama" if modality == "text" else None)
+    assert model.record["strategy"] == strategy.name
+    loaded = hs.load(model.save(tmp_path / "m.headstart"))
+    asked = list(data.inputs[:5])
+    assert np.array_equal(loaded.outputs(asked), model.outputs(asked))
+    assert loaded.backbone.card.trained_on == "nothing"
+    assert "pickle" not in json.dumps(model.record)
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_the_saved_classical_model_answers_as_the_fitted_one(modality, rows):
+    data = hs.read(rows if modality == "text" else pictures())
+    backbone, fitted = fit_without(Classical(folds=3 if modality == "text" else 5), data, data.task)
+    features = backbone.whole(backbone.prepare(data.inputs)).numpy()
+    ours = data.task.outputs(fitted.head.logits(features))
+    assert np.allclose(ours, classical(data, data, data.task), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "regression"])
+def test_the_commonest_answer_is_the_training_shares(kind):
+    values = {
+        "classification": ["a", "a", "a", "b"] * 3,
+        "multilabel": [("a",), ("a", "b"), (), ("b",)] * 3,
+        "regression": [1.0, 2.0, 3.0, 6.0] * 3,
+    }[kind]
+    shown = ["|".join(one) if isinstance(one, tuple) else one for one in values]
+    frame = hs.read([(f"text {place}", value) for place, value in enumerate(shown)], task=kind)
+    backbone, fitted = fit_without(Majority(), frame, frame.task)
+    outputs = frame.task.outputs(fitted.head.logits(backbone.whole(backbone.prepare(frame.inputs[:1])).numpy()))
+    wanted = frame.task.encode(frame.values)
+    shares = np.bincount(wanted) / len(wanted) if kind == "classification" else wanted.mean(0)
+    assert np.allclose(outputs[0], shares)
+    assert fitted.seen.all()
+
+
+def test_the_rival_of_a_model_with_transfer_has_none(rows):
+    ground = begin(hs.read(rows * 1), None, "wordllama", 0, Checkpoints(), silent)
+    adapted = adapt_to(ground, [Majority(), Classical(), Probe()], with_rival=True)
+    assert adapted.rival is not None
+    assert adapted.choice.strategy.transfers is not adapted.choice.rival.strategy.transfers
+    assert {adapted.model.record["strategy"], adapted.rival.record["strategy"]} <= {"majority", "classical", "probe"}
+
+
+def test_what_transfer_does_not_help_is_saved_without_it():
+    """The label is the order of two words, which an average of token vectors cannot see; counting pairs can."""
+    dice = np.random.default_rng(0)
+    fill = ["red", "tall", "warm", "quick", "plain", "old"]
+    rows = []
+    for place in range(240):
+        words, label = list(dice.choice(fill, 6)), place % 2
+        words[3:3] = (["salt", "stone"], ["stone", "salt"])[label]
+        rows.append((" ".join(words) + f" {place}", ("yes", "no")[label]))
+    result = hs.fit(rows, backbone="wordllama")
+    assert result.model.record["strategy"] == "classical"
+    assert result.proof.chosen == "without"
+    assert "was saved" in result.proof.sentence
+
+
+def test_the_main_job_says_what_transfer_was_worth(rows):
+    result = hs.fit(rows * 1, backbone="wordllama")
+    proof = result.as_dict()["proof"]
+    assert proof["verdict"] in ("helps", "harms", "no proven benefit")
+    assert proof["gain"]["n"] == result.n["test"]
+    assert set(proof["sides"]) == {"with", "without"}
+    assert proof["gaps"]["tested"] == pytest.approx(1 - result.evaluation.metrics["accuracy"].value)
