@@ -100,3 +100,13 @@ def test_the_main_job_says_what_transfer_was_worth(rows):
     assert proof["gain"]["n"] == result.n["test"]
     assert set(proof["sides"]) == {"with", "without"}
     assert proof["gaps"]["tested"] == pytest.approx(1 - result.evaluation.metrics["accuracy"].value)
+
+
+def test_of_several_sources_the_best_is_taken_and_the_ranking_told(tmp_path):
+    rows = [(f"a {word} film {number}", word) for word in ("good", "bad") for number in range(30)]
+    result = hs.fit(rows, backbone="wordllama,minilm_l6", strategy=hs.Probe(), out=tmp_path / "m.headstart")
+    assert result.ranking is not None
+    assert result.model.record["backbone"] == result.ranking.best.name
+    names = {one["name"] for one in result.as_dict()["ranking"]}
+    assert {"wordllama", "minilm_l6", "classical"} <= names
+    assert "Where to begin from" in (tmp_path / "m.report.html").read_text()

@@ -22,6 +22,7 @@ from headstart.ground import begin
 from headstart.model import Model
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
+from headstart.ranking.sources import OFFLINE, Ranking, rank_sources
 from headstart.report.page import write_report
 from headstart.strategies import HEAD_ONLY, Strategy
 from headstart.tasks import Kind
@@ -61,6 +62,7 @@ class Result:
         forecast: by kind of work, the seconds that were forecast for it and those it took.
         path: where the model was saved; None when it was not.
         report: the page that tells of it; None where nothing was saved.
+        ranking: of the sources, where several were named.
     """
 
     model: Model
@@ -75,6 +77,7 @@ class Result:
     forecast: dict[str, tuple[float, float]]
     path: Path | None
     report: Path | None = None
+    ranking: Ranking | None = None
 
     def __str__(self) -> str:
         return str(self.evaluation)
@@ -100,6 +103,7 @@ class Result:
             "notes": list(self.notes),
             "chosen": {name: record[name] for name in CHOSEN if name in record},
             "arms": record["arms"],
+            "ranking": None if self.ranking is None else [one.as_dict() for one in self.ranking.contenders],
             "plan": record["plan"],
             "seconds": self.seconds,
             "forecast": {name: {"forecast": said, "fact": took} for name, (said, took) in self.forecast.items()},
@@ -145,7 +149,7 @@ def fit(
     group: str | None = None,
     sensitive: str | Sequence[str] = (),
     task: Kind | None = None,
-    backbone: str | Backbone | None = None,
+    backbone: str | Backbone | Sequence[str | Backbone] | None = None,
     strategy: Strategy | Sequence[Strategy] | None = None,
     test: float = TEST_SHARE,
     seed: int = 0,
@@ -162,7 +166,8 @@ def fit(
 
     Args:
         data, input, target, group, sensitive, task: as `read` takes them.
-        backbone: a name as `load_backbone` takes it, or a loaded backbone; the modality's default otherwise.
+        backbone: a name as `load_backbone` takes it, or a loaded backbone; the modality's default otherwise. Of
+            several, or of "offline" (every one that is installed), the one that ranks first is taken.
         strategy: the one to run, or several to choose from, the simplest first; by default the probe and fine-tuning,
             where the budget allows.
         test: the share held out, in (0, 1), where the data brings no split of its own.
@@ -183,8 +188,7 @@ def fit(
         >>> result.n
         {'train': 8, 'validation': 0, 'test': 2}
     """
-    clock = _Clock()
-    path = _destination(out)
+    clock, path = _Clock(), _destination(out)
     with clock.phase("read"):
         dataset = read(data, input=input, target=target, group=group, sensitive=sensitive, task=task, progress=progress)
         findings = check(dataset)
@@ -192,7 +196,8 @@ def fit(
     strategies = asked_strategies(strategy)
     with checkpoints_beside(path) as keeper:
         with clock.phase("load"):
-            ground = begin(train, validation, backbone or None, seed, keeper, progress)
+            source, ranking = _source(train, validation, backbone, seed, progress)
+            ground = begin(train, validation, source, seed, keeper, progress)
             findings = (*findings, *_truncated(dataset, ground.backbone))
         with clock.phase("adapt"):
             watched = replace(ground, progress=clock.watching(progress))
@@ -202,8 +207,7 @@ def fit(
         with clock.phase("evaluate"):
             model = adapted.model
             found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
-        sets = {"train": train, "validation": validation, "test": tested}
-        n = {name: len(part) if part is not None else 0 for name, part in sets.items()}
+        n, groups = _counted({"train": train, "validation": validation, "test": tested})
         certificate = {"proof": proof.certificate(), "comparison": proof.sentence}
         model = model.with_record(n=n, metrics=found.as_dict()["metrics"], data=dataset.name, **certificate)
         if path is not None:
@@ -215,17 +219,42 @@ def fit(
         proof,
         dataset.name,
         n,
-        {name: len(set(part.groups)) for name, part in sets.items() if part is not None and part.groups is not None},
+        groups,
         (*dataset.notes, *filter(None, [held_out]), *model.record["notes"]),
         (*findings, *_news(findings, found.findings), *proof.findings),
         clock.total(),
         _forecast(model, clock.within),
         path,
         path.with_name(f"{path.stem}.report.html") if path is not None else None,
+        ranking,
     )
     asked = {"input": input, "target": target, "group": group, "task": task, "backbone": backbone}
     _report(result, _command(data, {**asked, "test": test, "seed": seed, "out": out}))
     return result
+
+
+def _counted(sets: dict[str, Dataset | None]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the examples of each set, and its groups where there are groups."""
+    n = {name: len(part) if part is not None else 0 for name, part in sets.items()}
+    grouped = {name: part.groups for name, part in sets.items() if part is not None and part.groups is not None}
+    return n, {name: len(set(groups)) for name, groups in grouped.items()}
+
+
+def _source(
+    train: Dataset,
+    validation: Dataset | None,
+    backbone: str | Backbone | Sequence[str | Backbone] | None,
+    seed: int,
+    progress: Progress,
+) -> tuple[str | Backbone | None, Ranking | None]:
+    """Return the source that is meant or, where several are named, the one that ranks first, and the ranking."""
+    if isinstance(backbone, str) and "," in backbone:
+        backbone = [name.strip() for name in backbone.split(",") if name.strip()]
+    if backbone is None or isinstance(backbone, Backbone) or (isinstance(backbone, str) and backbone != OFFLINE):
+        return backbone or None, None
+    learned = train if validation is None else train.joined_with(validation)
+    ranking = rank_sources(learned, backbone, seed=seed, progress=progress)
+    return ranking.backbones[ranking.best.name], ranking
 
 
 def _destination(out: str | Path | None) -> Path | None:

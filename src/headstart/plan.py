@@ -52,6 +52,10 @@ SHORTER = 0.8
 WORTH = 1.0
 """Seconds that a training must become shorter by for less than fp32 to be used."""
 
+VIEWS = 6
+"""Views of each picture that the network from scratch learns from where nothing was asked for: to decode each anew in
+every epoch takes most of its time."""
+
 DEAREST = 2.8
 """Times the most expensive fine-tuning that all that is considered may take together."""
 
@@ -250,7 +254,7 @@ def default_strategies(backbone: Backbone, n: int) -> list[Strategy]:
     upper, whole = (
         (FineTune(), FineTune(cut=0)) if library == "timm" else (FineTune(cut=upper_half(backbone)), FineTune())
     )
-    return [*heads, upper, whole, FromScratch(network="small")]
+    return [*heads, upper, whole, FromScratch(network="small", views=VIEWS)]
 
 
 def upper_half(backbone: Backbone) -> int:

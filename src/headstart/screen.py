@@ -71,6 +71,9 @@ def show_result(result: Result) -> None:
     _show_made(model)
     _show_notes(result.notes)
     show_findings(result.warnings)
+    if result.ranking is not None:
+        title = "sources, by a linear probe out of fold; = cannot be told from the best; the first is taken"
+        _show_contenders(result.ranking, result.ranking.contenders, title)
     show_arms(model.record["arms"])
     show_evaluation(result.evaluation, result.proof)
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items() if name != "total")
@@ -148,6 +151,8 @@ def show_proof(proof: Proof) -> None:
         if matched is not None:
             words += f"; with as many labels as it needs, {'more than ' if matched[1] else ''}{matched[0]:.1f}"
         OUT.print(words)
+    if proof.forgetting is not None:
+        OUT.print(proof.forgetting.sentence)
     names = {"learned_from": "learned from", "held_out": "held out", "tested": "tested", "shuffled": "shuffled labels"}
     words = ", ".join(f"{names[name]} {100 * error:.1f}" for name, error in proof.gaps.items())
     if proof.seeds:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -28,6 +29,7 @@ TIMM, HUB = "timm/", "hf-hub:"
 STATIC_LENGTH = 512
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*")
 FIRST_CONV = "conv_stem.weight"
+LITE_HEAD = "_fc"
 
 
 @undisturbed()
@@ -185,10 +187,25 @@ def rename_lite(weights: dict[str, Tensor], trunk: nn.Module) -> dict[str, Tenso
         if match:
             block = blocks[int(match[1])]
             renamed[f"{block}.{(first if block.startswith('blocks.0.') else later)[match[2]]}.{match[3]}"] = tensor
-        elif not name.startswith("_fc."):
+        elif not name.startswith(f"{LITE_HEAD}."):
             top, _, rest = name.partition(".")
             renamed[f"{tops[top]}.{rest}"] = tensor
     return renamed
+
+
+def source_head(card: Card) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the weight (c, d) and bias (c,) of the head that a source was trained with; None where it is not known.
+
+    Raises:
+        BackboneError, DependencyError: its weights are not the expected ones, or not installed.
+    """
+    entry = CATALOGUE.get(card.name)
+    if entry is None or entry.library != "timm":
+        return None
+    weights = torch.load(verified(entry), map_location="cpu", weights_only=True)
+    if f"{LITE_HEAD}.weight" not in weights:
+        return None
+    return weights[f"{LITE_HEAD}.weight"].numpy(), weights[f"{LITE_HEAD}.bias"].numpy()
 
 
 def _vision_backbone(

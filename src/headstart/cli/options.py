@@ -16,7 +16,12 @@ Sensitive = Annotated[
 Kind = Annotated[str | None, typer.Option("--task", help="classification, multilabel or regression; else inferred.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/json.md names its fields.")]
 Saved = Annotated[str, typer.Argument(help="A model made here: a .headstart folder.")]
-Source = Annotated[str | None, typer.Option("--backbone", help="Pretrained model; see `headstart backbones`.")]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone", help="Pretrained model, see `headstart backbones`; fit takes the best of several, or of offline."
+    ),
+]
 Arms = Annotated[
     str | None,
     typer.Option(

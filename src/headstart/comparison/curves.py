@@ -71,23 +71,23 @@ class Labels:
         value: the estimate; None where no number of labels would do.
         low: the lower end of the 95 % interval.
         high: its upper end; None where the interval is open: more than `low`.
+        by: whose learning curve says so.
     """
 
     given: int
     value: float | None
     low: float
     high: float | None
+    by: str = "no transfer"
 
     @property
     def sentence(self) -> str:
         """What that saves, in a sentence."""
         if self.low > self.given:
-            return f"to err as rarely, no transfer would need {self.words} labels in place of {self.given:,}"
+            return f"to err as rarely, {self.by} would need {self.words} labels in place of {self.given:,}"
         if self.high is None:
-            return (
-                f"whether labels are saved cannot be told: no transfer would need {self.words}, beside {self.given:,}"
-            )
-        return f"to err as rarely, no transfer would need {self.words} labels, beside {self.given:,}"
+            return f"whether labels are saved cannot be told: {self.by} would need {self.words}, beside {self.given:,}"
+        return f"to err as rarely, {self.by} would need {self.words} labels, beside {self.given:,}"
 
     @property
     def words(self) -> str:
@@ -188,8 +188,8 @@ def labels_to_match(curve: Curve, reached: np.ndarray, given: int, units: np.nda
     low, value, high = np.quantile(needed, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], method="nearest").tolist()
     farthest = FARTHEST * float(curve.sizes[-1])
     if high > min(farthest, VAGUE * low):
-        return Labels(given, value if math.isfinite(value) else None, min(low, farthest), None)
-    return Labels(given, value, low, high)
+        return Labels(given, value if math.isfinite(value) else None, min(low, farthest), None, curve.name)
+    return Labels(given, value, low, high, curve.name)
 
 
 def _widened(samples: np.ndarray, times: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from headstart.adaptation import Adapted, adapt_to
 from headstart.checkpoints import Checkpoints
 from headstart.choosing import Choice
 from headstart.comparison.curves import Curve, Labels, errors_of
+from headstart.comparison.forgetting import Forgetting, forgotten
 from headstart.comparison.ledger import look_at
 from headstart.comparison.luck import on_luck, seed_spread
 from headstart.comparison.verdicts import HARMS, HELPS, Verdict, judge
@@ -67,6 +68,7 @@ class Proof:
         findings: what a reader of the verdict should know.
         tested: what the saved model answered.
         cpu: seconds of all processors that learning took on each side: "with" and "without".
+        forgetting: of the source's own classes; None where nothing of it was learned over, or its head is not known.
         seeds: the mean error on one fold held out, with the run's own seed and with others; empty where none is drawn.
     """
 
@@ -81,6 +83,7 @@ class Proof:
     findings: tuple[Finding, ...]
     tested: Tested
     cpu: dict[str, float]
+    forgetting: Forgetting | None = None
     seeds: tuple[float, ...] = ()
 
     @property
@@ -123,6 +126,7 @@ class Proof:
             "overlap": self.overlap.as_dict(),
             "gaps": self.gaps,
             "seeds": list(self.seeds),
+            "forgetting": None if self.forgetting is None else self.forgetting.as_dict(),
         }
 
 
@@ -146,12 +150,13 @@ def prove(adapted: Adapted, tested: Dataset, *, progress: Progress = silent) -> 
     gaps, plan = _gaps(adapted, outputs, truth), Plan.from_dict(adapted.model.record["plan"])
     with steady(plan.threads):
         seeds = seed_spread(ground, choice) if _seconds_of(choice, plan) <= AFFORDABLE else ()
+    lost = forgotten(adapted, tested)
     lucky = on_luck(seeds, task.kind == "classification")
     shown = Tested(tested, truth, outputs, _held_out(adapted))
     mine = "with" if choice.strategy.transfers else "without"
     if rival is None or other is None:
         sides, cpu = {mine: in_words(choice, ground)}, {mine: adapted.cpu[0]}
-        return Proof(None, sides, mine, None, (), None, overlap, gaps, lucky, shown, cpu, seeds)
+        return Proof(None, sides, mine, None, (), None, overlap, gaps, lucky, shown, cpu, lost, seeds)
     theirs = rival.outputs(tested.inputs, contents=tested.contents, progress=progress)
     pair = {mine: (outputs, choice), "without" if mine == "with" else "with": (theirs, other)}
     units = np.unique(tested.groups, return_inverse=True)[1] if tested.groups is not None else None
@@ -162,7 +167,19 @@ def prove(adapted: Adapted, tested: Dataset, *, progress: Progress = silent) -> 
     findings = (*_looks(look), *_attribution(verdict, overlap), *lucky)
     cpu = {name: round(seconds, 2) for name, seconds in zip(pair, adapted.cpu, strict=True)}
     return Proof(
-        verdict, sides, mine, worth.labels, worth.curves, worth.reached, overlap, gaps, findings, shown, cpu, seeds
+        verdict,
+        sides,
+        mine,
+        worth.labels,
+        worth.curves,
+        worth.reached,
+        overlap,
+        gaps,
+        findings,
+        shown,
+        cpu,
+        lost,
+        seeds,
     )
 
 

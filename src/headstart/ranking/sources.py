@@ -104,6 +104,7 @@ class Ranking:
         overlap: what the best source may have seen of the target.
         notes: what was decided, in words.
         findings: what is wrong with the data.
+        backbones: the sources by name, loaded.
     """
 
     data: str
@@ -118,6 +119,7 @@ class Ranking:
     overlap: Overlap
     notes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    backbones: dict[str, Backbone] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.contenders[0].name}: {self.contenders[0].measures[self.headline]}; {self.advice}"
@@ -191,7 +193,22 @@ def rank(
         raise OptionError("there is no such score.", expected=", ".join(SCORES), got=", ".join(unknown))
     dataset = read(data, input=input, target=target, group=group, task=task, progress=progress)
     train, held = _without_test(dataset, test, seed)
-    names, left_out = _named(backbones, dataset.modality)
+    found = rank_sources(train, backbones, scores=scores, every_cut=every_cut, seed=seed, progress=progress)
+    return replace(found, notes=(held, *found.notes), findings=check(dataset))
+
+
+@undisturbed()
+def rank_sources(
+    train: Dataset,
+    backbones: str | Backbone | Sequence[str | Backbone],
+    *,
+    scores: Sequence[str] = (),
+    every_cut: bool = False,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Ranking:
+    """Rank sources on examples that have been read, and of which nothing is held out any more; see `rank`."""
+    names, left_out = _named(backbones, train.modality)
     seen = [_read_at_top(_ground(train, name, seed, progress), scores) for name in names]
     first = seen[0].ground
     rivals = _without_transfer(first, scores)
@@ -201,7 +218,7 @@ def rank(
     overlap = class_overlap(winner.backbone.card, winner.task)
     headline = metrics.HEADLINE[winner.task.kind]
     return Ranking(
-        dataset.name,
+        train.name,
         winner.task.target,
         winner.task.kind,
         len(winner.examples),
@@ -219,8 +236,9 @@ def rank(
             overlap=overlap,
         ),
         overlap,
-        (held, *left_out),
-        check(dataset),
+        left_out,
+        (),
+        {one.contender.name: one.ground.backbone for one in seen},
     )
 
 
@@ -363,7 +381,5 @@ def _rank_of(contender: Contender) -> int:
 def _scored(ground: Ground, features: np.ndarray, scores: Sequence[str]) -> dict[str, float | None]:
     """Return scores of features, on a sample where there are very many examples."""
     few = np.linspace(0, len(features) - 1, min(SCORED_ON, len(features))).astype(int)
-    examples = ground.examples  # as a whole: it knows its near-duplicates already
-    folds = examples.folds(min(FOLDS, max(2, len(np.unique(examples.units)))), seed=ground.seed)[few]
-    masks = [folds == number for number in np.unique(folds)]
+    masks = [mask[few] for mask in ground.folds(FOLDS)]
     return {name: score_of(name, features[few], ground.truth[few], ground.task, masks) for name in scores}

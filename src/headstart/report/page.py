@@ -74,6 +74,8 @@ def render(result: Result, command: str, json_name: str = "") -> str:
         "facts": _facts(result),
         "warnings": [finding.text for finding in result.warnings],
         **_arms(result),
+        "sources": _sources(result),
+        "sources_measure": "" if result.ranking is None else TITLES.get(result.ranking.headline, ""),
         **_metrics(result),
         **_curves(result),
         **_gaps(result),
@@ -121,6 +123,20 @@ def _arms(result: Result) -> dict[str, Any]:
         "arms_n": f"{rows[0][1].n:,}",
         "arms_drawing": plots.arms(rows, TITLES.get(headline, headline)),
     }
+
+
+def _sources(result: Result) -> list[dict[str, str]]:
+    """Return how the sources stood, where several were named."""
+    if result.ranking is None:
+        return []
+    headline, rows = result.ranking.headline, []
+    for one in result.ranking.contenders:
+        assert one.standing is not None
+        standing = one.standing
+        place = f"{standing.rank}" + (f" [{standing.low}–{standing.high}]" if standing.low < standing.high else "")
+        shown = measure_in_words(headline, one.measures.get(headline))
+        rows.append({"name": one.name, "rank": place, "measure": shown, "seconds": f"{one.seconds:.1f}"})
+    return rows
 
 
 def _metrics(result: Result) -> dict[str, Any]:
@@ -176,6 +192,7 @@ def _gaps(result: Result) -> dict[str, Any]:
         "gaps": rows,
         "gap_measure": "wrong answers" if is_share else "quadratic error",
         "gap_words": words,
+        "forgetting": "" if result.proof.forgetting is None else f"{result.proof.forgetting.sentence.capitalize()}.",
         "training_drawing": plots.training_curves(record) if record.get("curve") else "",
     }
 

@@ -37,6 +37,7 @@ class FromScratch:
             layers with the backbone's tokens (the size of BERT-Tiny: Turc et al. 2019).
         epochs, rate, batch_size: of the schedule; None takes the defaults.
         augment: pictures: draw a part of each anew in every epoch ("crop"), and mirror it ("flip").
+        views: pictures: in how many fixed views each is kept, in place of drawing anew; 0 draws anew.
         schedule: everything else about learning.
     """
 
@@ -45,6 +46,7 @@ class FromScratch:
     rate: float | None = None
     batch_size: int | None = None
     augment: Augment = "crop"
+    views: int = 0
     schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
@@ -53,12 +55,13 @@ class FromScratch:
             raise OptionError("the network is unknown.", expected="same or small", got=repr(self.network))
         if self.augment not in ("none", "crop", "flip"):
             raise OptionError("augment is unknown.", expected="none, crop or flip", got=repr(self.augment))
+        if not isinstance(self.views, int) or self.views < 0:
+            raise OptionError("views is out of range.", expected="a whole number from 0", got=repr(self.views))
 
     name = "scratch"
     transfers = False
     word = "learning from scratch"
     starts_from_probe = False
-    views = 0
 
     def cuts(self, backbone: Backbone) -> tuple[int, ...]:
         """Return cut 0: nothing is frozen."""
