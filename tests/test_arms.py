@@ -44,6 +44,14 @@ def test_a_model_without_transfer_is_saved_and_loaded_like_any_other(strategy, m
     assert "pickle" not in json.dumps(model.record)
 
 
+def test_a_model_without_transfer_is_no_source(rows, tmp_path):
+    data = hs.read(rows)
+    hs.adapt(data, strategy=Classical()).save(tmp_path / "m.headstart")
+    for strategy in (Probe(), hs.FineTune(), hs.Refine()):
+        with pytest.raises(hs.BackboneError, match="is no source"):
+            hs.adapt(data, strategy=strategy, backbone=str(tmp_path / "m.headstart"))
+
+
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_the_saved_classical_model_answers_as_the_fitted_one(modality, rows):
     data = hs.read(rows if modality == "text" else pictures())
@@ -99,6 +107,8 @@ def test_the_main_job_says_what_transfer_was_worth(rows):
     assert proof["verdict"] in ("helps", "harms", "no proven benefit")
     assert proof["gain"]["n"] == result.n["test"]
     assert set(proof["sides"]) == {"with", "without"}
+    assert proof["forecast"]["by"] == "held out"
+    assert proof["forecast"]["low"] <= proof["forecast"]["value"] <= proof["forecast"]["high"]
     assert proof["gaps"]["tested"] == pytest.approx(1 - result.evaluation.metrics["accuracy"].value)
 
 
@@ -106,6 +116,8 @@ def test_of_several_sources_the_best_is_taken_and_the_ranking_told(tmp_path):
     rows = [(f"a {word} film {number}", word) for word in ("good", "bad") for number in range(30)]
     result = hs.fit(rows, backbone="wordllama,minilm_l6", strategy=hs.Probe(), out=tmp_path / "m.headstart")
     assert result.ranking is not None
+    assert result.proof.forecast is not None
+    assert (result.proof.forecast.by, result.proof.forecast.gain) == ("rank", result.ranking.advice.gain)
     assert result.model.record["backbone"] == result.ranking.best.name
     names = {one["name"] for one in result.as_dict()["ranking"]}
     assert {"wordllama", "minilm_l6", "classical"} <= names

@@ -15,23 +15,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 import headstart as hs
 from headstart.adaptation import adapt_to
 from headstart.backbones.backbone import Backbone, digest_of_tensors, weights_hash
+from headstart.backbones.sources import source_head
 from headstart.checkpoints import Checkpoints
 from headstart.errors import OptionError
 from headstart.frozen import features
 from headstart.frozen.execution import Execution
 from headstart.frozen.states import states_at
 from headstart.ground import begin
+from headstart.heads import fit_head
 from headstart.learning import rates as rates_module
 from headstart.learning.losses import Target, weakest_direction
 from headstart.learning.rates import range_test
+from headstart.learning.relation import Relation
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.plan import make_plan
 from headstart.progress import silent
-from headstart.strategies import as_fields, from_fields
+from headstart.strategies import Learning, as_fields, from_fields
 from headstart.tasks import Task
 from tests import tiny
 
@@ -44,7 +48,12 @@ STRATEGIES = {
     "biases": hs.FineTune(cut=1, learn="biases", schedule=SHORT),
     "lora": hs.LoRA(rank=2, schedule=SHORT),
     "scratch": hs.FromScratch(schedule=replace(SHORT, dropout=True)),
+    "refine": hs.Refine(schedule=replace(SHORT, statistics=True)),
+    "averaged": hs.FineTune(cut=1, average=0.7, schedule=SHORT),
 }
+
+BESIDE = ("lora", "refine")
+"""What learns none of the source's own tensors."""
 
 ROOT = Path(__file__).parents[1]
 SOURCES = os.pathsep.join([str(ROOT), str(ROOT / "src")])
@@ -64,7 +73,7 @@ def examples(backbone: Backbone) -> hs.Dataset:
     return tiny.texts() if backbone.card.modality == "text" else tiny.pictures()
 
 
-def tuning(backbone: Backbone, strategy: hs.FineTune | hs.LoRA | hs.FromScratch, *, keep: bool = True) -> Tuning:
+def tuning(backbone: Backbone, strategy: Learning, *, keep: bool = True) -> Tuning:
     ground = begin(examples(backbone), None, backbone, 0, Checkpoints(), silent)
     features = ground.features if strategy.starts_from_probe else None
     return begin_tuning(
@@ -106,7 +115,7 @@ def test_what_is_frozen_is_bitwise_unchanged_and_the_source_too(backbone: Backbo
         for key, tensor in source.items():
             if key in mine and key not in learned:
                 assert torch.equal(mine[key], tensor), key
-        assert any(not torch.equal(mine[key], source[key]) for key in learned if key in source) or name == "lora"
+        assert any(not torch.equal(mine[key], source[key]) for key in learned if key in source) or name in BESIDE
 
 
 def test_a_network_that_is_told_to_move_and_does_not_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -741,3 +750,79 @@ def test_shrinkage_makes_the_weakest_direction_weaker(backbone: Backbone) -> Non
         features = lesson.backbone.whole(lesson.backbone.prepare(ready.examples.inputs[:8]))
         left.append(float(weakest_direction(features.detach())))
     assert left[1] < left[0]
+
+
+def test_refine_leaves_the_source_as_it_is_and_begins_as_the_probe(backbone: Backbone) -> None:
+    ready = tuning(backbone, hs.Refine(schedule=SHORT))
+    every = np.arange(len(ready.examples))
+    assert ready.features is not None
+    lesson = ready.lesson(every, every[:0])
+    batch = backbone.prepare(ready.examples.inputs)
+    begun = lesson.target.outputs(lesson.head(lesson.backbone.whole(batch)).detach().numpy())
+    start = fit_head(ready.features, ready.truth, ready.task, ready.strength)
+    assert np.allclose(begun, ready.task.outputs(start.logits(ready.features)), atol=1e-4)
+    lesson, _ = ready.train(every, every[:0], "t")
+    inside = lesson.backbone.trunk.get_submodule("below.source").state_dict()
+    assert all(torch.equal(inside[name], tensor) for name, tensor in backbone.trunk.state_dict().items())
+    d = ready.features.shape[1]
+    assert np.allclose(lesson.backbone.whole(batch).detach().numpy()[:, :d], ready.features, atol=1e-5)
+    assert float(lesson.head.weight.detach()[:, d:].abs().max()) > 0
+
+
+def test_refine_is_saved_and_loaded_and_can_be_a_source(backbone: Backbone, tmp_path: Path) -> None:
+    data = examples(backbone)
+    model = hs.adapt(data, backbone=backbone, strategy=hs.Refine(schedule=SHORT))
+    loaded = hs.load(model.save(tmp_path / "m.headstart"))
+    assert np.array_equal(loaded.outputs(data.inputs), model.outputs(data.inputs))
+    source = hs.load_backbone(str(tmp_path / "m.headstart"))
+    again = hs.adapt(data, backbone=source, strategy=hs.FineTune(cut=-1, schedule=SHORT))
+    assert again.record["cut"] == source.n_stages - 1 == backbone.n_stages
+
+
+def test_averaged_weights_lie_between_where_learning_began_and_ended(backbone: Backbone) -> None:
+    ended = {}
+    for average in (0.0, 0.5):
+        ready = tuning(backbone, hs.FineTune(cut=0, average=average, schedule=SHORT))
+        every = np.arange(len(ready.examples))
+        ended[average] = ready.train(every, every[:0], "t")[0].backbone.trunk.state_dict()
+    start = backbone.trunk.state_dict()
+    moved = {
+        average: sum(float(((one[name] - start[name]) ** 2).sum()) for name in start if start[name].is_floating_point())
+        for average, one in ended.items()
+    }
+    assert 0 < moved[0.5] < moved[0.0]
+
+
+def test_co_tuning_relates_each_class_to_what_the_source_answers_to_it() -> None:
+    dice = np.random.default_rng(0)
+    features, truth = dice.normal(size=(30, 5)), np.arange(30) % 3
+    source = dice.normal(size=(7, 5)).astype(np.float32), dice.normal(size=7).astype(np.float32)
+    relation = Relation.between(source, features, truth, 4)
+    logits = features @ source[0].T + source[1]
+    answered = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert np.allclose(relation.table[1], answered[truth == 1].mean(0), atol=1e-6)
+    assert np.allclose(relation.table[3], answered.mean(0), atol=1e-6)
+    losses = relation.loss(torch.from_numpy(features).float(), torch.from_numpy(truth)).detach().numpy()
+    assert np.allclose(losses, -(relation.table.numpy()[truth] * np.log(answered)).sum(1), atol=1e-4)
+
+
+def test_co_tuning_needs_a_source_whose_classes_are_known(backbone: Backbone) -> None:
+    with pytest.raises(OptionError, match="relates a source's classes"):
+        hs.adapt(examples(backbone), backbone=backbone, strategy=hs.FineTune(cut=1, relation=0.2))
+
+
+def test_co_tuned_pictures_keep_more_of_what_the_source_knows() -> None:
+    data, kept = tiny.pictures(), []
+    source = hs.load_backbone("efficientnet_lite0")
+    head = source_head(source.card)
+    assert head is not None
+    weight, bias = (torch.from_numpy(one) for one in head)
+    batch = source.prepare(data.inputs)
+    before = functional.log_softmax(source.whole(batch) @ weight.T + bias, 1)
+    for relation in (0.0, 5.0):
+        strategy = hs.FineTune(relation=relation, schedule=hs.Schedule(epochs=2, rate=1e-4, batch_size=8, decay=1.0))
+        model = hs.adapt(data, backbone=source, strategy=strategy)
+        assert not model.record["diverged"]
+        after = functional.log_softmax(model.backbone.whole(batch) @ weight.T + bias, 1)
+        kept.append(float(functional.kl_div(after, before, log_target=True, reduction="batchmean").detach()))
+    assert kept[1] < kept[0]

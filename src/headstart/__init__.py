@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from headstart.data import Dataset, Finding, check, read
     from headstart.evaluation import Evaluation, evaluate
     from headstart.frozen.features import extract
-    from headstart.job import Result, fit
+    from headstart.job import fit
     from headstart.model import Model, Prediction, load
     from headstart.plan import Plan, read_plan
     from headstart.ranking.sources import Ranking, rank
-    from headstart.strategies import FineTune, FromScratch, LoRA, Probe, Schedule
+    from headstart.report.result import Result
+    from headstart.strategies import FineTune, FromScratch, LoRA, Probe, Refine, Schedule
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ __all__ = [
     "Prediction",
     "Probe",
     "Ranking",
+    "Refine",
     "Result",
     "Schedule",
     "StorageError",
@@ -83,13 +85,14 @@ _HOMES = {
     "Finding": "data",
     "FromScratch": "strategies",
     "LoRA": "strategies",
+    "Refine": "strategies",
     "Majority": "strategies",
     "Model": "model",
     "Plan": "plan",
     "Prediction": "model",
     "Probe": "strategies",
     "Ranking": "ranking.sources",
-    "Result": "job",
+    "Result": "report.result",
     "Schedule": "strategies",
     "adapt": "adaptation",
     "check": "data",

@@ -168,7 +168,7 @@ def _settled(ground: Ground, strategies: Sequence[Strategy] | None, budget: floa
     lacking, recalled = ground.lacking, memory.recall()
     if isinstance(recalled, dict):
         return recalled | {"features": round(lacking * recalled["execution"]["seconds"], 1)}
-    wanted = default_strategies(ground.backbone, len(examples)) if strategies is None else strategies
+    wanted = default_strategies(ground.backbone, len(examples), ground.task) if strategies is None else strategies
     plan = make_plan(
         ground.backbone,
         len(examples),

@@ -12,11 +12,12 @@ import numpy as np
 
 from headstart import __version__
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.card import CLASSICAL
 from headstart.backbones.catalogue import DEFAULTS
 from headstart.backbones.sources import load_backbone
 from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
-from headstart.errors import DataError
+from headstart.errors import BackboneError, DataError
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import count_lacking, features_at
 from headstart.frozen.trials import exact_features, few_of
@@ -26,7 +27,7 @@ from headstart.strategies import Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe, fit_probe, is_learned
 from headstart.tasks import Task
 
-UNFINISHED = 3
+UNFINISHED = 4
 """Goes up whenever unfinished work of another commit could not be gone on with."""
 
 DEPENDENCIES = ("torch", "timm", "transformers", "tokenizers", "peft", "numpy", "pillow")
@@ -171,11 +172,11 @@ def begin(
 
     Raises:
         DataError: the examples do not fit the backbone.
-        BackboneError: there is no such backbone.
+        BackboneError: there is no such backbone, or it has learned nothing.
     """
     train, validation = _without_test(train, validation)
     loaded = backbone if isinstance(backbone, Backbone) else load_for(train, backbone)
-    require_modality(loaded, train)
+    require_source(loaded, train)
     return Ground(loaded, train, validation, seed, keeper, progress)
 
 
@@ -190,8 +191,18 @@ def _without_test(train: Dataset, validation: Dataset | None) -> tuple[Dataset, 
     return learned, validation if validation is not None or not len(given) else given
 
 
-def require_modality(backbone: Backbone, data: Dataset) -> None:
-    """Raise a `DataError` unless a backbone reads what a data set holds."""
+def require_source(backbone: Backbone, data: Dataset) -> None:
+    """Raise a `DataError` unless a backbone reads what a data set holds, a `BackboneError` if it has learned nothing.
+
+    A model without transfer counts words or describes pictures: there is no stage to carry over.
+    """
+    if backbone.library == CLASSICAL:
+        raise BackboneError(
+            "a model without transfer is no source: there is nothing in it to carry over.",
+            expected="a pretrained backbone, or a model made from one",
+            got=backbone.name,
+            hint="headstart backbones lists what is available",
+        )
     if backbone.card.modality != data.modality:
         raise DataError(
             f"{backbone.name} reads {backbone.card.modality}s.",

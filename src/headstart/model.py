@@ -180,6 +180,7 @@ class Model:
             "probe": "A probe on",
             "finetune": "Fine-tuned from",
             "lora": "Tuned by LoRA from",
+            "refine": "A small network learned beside",
         }
         how = made.get(str(self.record.get("strategy")), "Learned from scratch, with the architecture of")
         lines = [

@@ -16,12 +16,14 @@ from typing import Any, TypeAlias
 import torch
 
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.sources import source_head
 from headstart.devices import Precision, choose_device, choose_precision
 from headstart.errors import OptionError
 from headstart.frozen.execution import Execution
 from headstart.frozen.states import COPY_SPEED, FP32, Storage, bytes_at, bytes_kept, rounding_error, seconds_below
 from headstart.strategies import (
     HEAD_ONLY,
+    HELD_BACK,
     Classical,
     FineTune,
     FromScratch,
@@ -32,6 +34,7 @@ from headstart.strategies import (
     as_fields,
     from_fields,
 )
+from headstart.tasks import Task
 from headstart.wording import seconds_in_words, user_path
 
 SCHEMA = "headstart.plan/2"
@@ -185,7 +188,8 @@ def make_plan(
             step = pilot(strategy, kept, precision)
             cost = _forecast(strategy, backbone, n, step, trainings=trainings, answered=answered)
             cuts = strategy.cuts(backbone)
-            memory = 0 if kept == "none" else int(n * bytes_kept(backbone, cuts, precision, kept))
+            below = backbone if strategy.cuts_source else strategy.begin(backbone, 0)
+            memory = 0 if kept == "none" else int(n * bytes_kept(below, cuts, precision, kept))
         offers.append(_Offer(strategy, kept, cost, memory, why))
     rest = budget - lacking * execution.seconds
     taken, left_out = (offers, []) if are_asked else _within(offers, rest, backbone)
@@ -245,16 +249,20 @@ def _within(offers: list[_Offer], rest: float, backbone: Backbone) -> tuple[list
     return [offer for place, offer in enumerate(offers) if place in taken], left_out
 
 
-def default_strategies(backbone: Backbone, n: int) -> list[Strategy]:
-    """Return what is considered where nothing was asked for, the simplest first."""
+def default_strategies(backbone: Backbone, n: int, task: Task) -> list[Strategy]:
+    """Return what is considered where nothing was asked for, the simplest first.
+
+    Where labels are few, and the source's own classes are known, learning is held to them as well.
+    """
     heads: list[Strategy] = [Majority(), Classical(), Probe()]
-    library = backbone.architecture["library"]
+    library = backbone.library
     if n < FEWEST or library not in ("timm", "transformers"):
         return heads
-    upper, whole = (
-        (FineTune(), FineTune(cut=0)) if library == "timm" else (FineTune(cut=upper_half(backbone)), FineTune())
-    )
-    return [*heads, upper, whole, FromScratch(network="small", views=VIEWS)]
+    scratch = FromScratch(network="small", views=VIEWS)
+    if library == "transformers":
+        return [*heads, FineTune(cut=upper_half(backbone)), FineTune(), scratch]
+    knows = n <= FEW and task.kind == "classification" and source_head(backbone.card) is not None
+    return [*heads, FineTune(), *([HELD_BACK["cotuning"]] if knows else []), FineTune(cut=0), scratch]
 
 
 def upper_half(backbone: Backbone) -> int:
@@ -306,6 +314,7 @@ def _storage(backbone: Backbone, strategy: Strategy, n: int, precision: Precisio
     if isinstance(strategy, HEAD_ONLY):
         return "whole", ""
     cuts = strategy.cuts(backbone)
+    backbone = backbone if strategy.cuts_source else strategy.begin(backbone, 0)
     each = sum(bytes_at(backbone, cut, precision) for cut in cuts)
     if cuts[-1] and each / COPY_SPEED > sum(seconds_below(backbone, cut, precision) for cut in cuts):
         words = f"what lies below cut {cuts[-1]} is computed anew each time: reading {each / 1e3:,.0f} kB takes longer"

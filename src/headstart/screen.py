@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from headstart.data import Finding
     from headstart.errors import HeadstartError
     from headstart.evaluation import Evaluation
-    from headstart.job import Result
     from headstart.model import Model, Prediction
     from headstart.progress import Progress
     from headstart.ranking.sources import Contender, Ranking
+    from headstart.report.result import Result
 
 OUT = Console(highlight=False, markup=False, emoji=False)
 TALK = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -143,6 +143,8 @@ def show_comparison(found: Comparison) -> None:
 def show_proof(proof: Proof) -> None:
     """Print the verdict, and what transfer was worth."""
     OUT.print(Text(proof.sentence, style="bold"))
+    if proof.forecast is not None:
+        OUT.print(proof.forecast.words)
     if proof.labels is not None:
         OUT.print(proof.labels.sentence)
     if "with" in proof.cpu and "without" in proof.cpu:

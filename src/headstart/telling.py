@@ -14,6 +14,7 @@ STRATEGIES = {
     "probe": "probe",
     "finetune": "fine-tuning",
     "lora": "LoRA",
+    "refine": "REFINE",
     "scratch": "from scratch",
 }
 TITLES = {

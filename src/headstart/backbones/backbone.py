@@ -107,6 +107,11 @@ class Backbone:
         """As it is written after `--backbone`."""
         return self.card.name
 
+    @property
+    def library(self) -> str:
+        """Which kind of network it is; with another one beside it, that of the source."""
+        return str(self.architecture.get("source", self.architecture)["library"])
+
     @cached_property
     def replay(self) -> Replay:
         """The network's stages; planned at first use where no plan is shipped."""

@@ -78,6 +78,12 @@ def assemble(architecture: dict[str, Any], tokenizer: Any) -> tuple[nn.Module, P
         BackboneError: the architecture is unknown, or a text backbone has no tokenizer.
     """
     library = architecture["library"]
+    if library == "beside":
+        from headstart.backbones.beside import Beside, side_of
+
+        trunk, prepare = assemble(architecture["source"], tokenizer)
+        small, _ = assemble(architecture["small"], getattr(prepare, "tokenizer", None))
+        return Beside(trunk, small, side_of(architecture["small"])).eval(), prepare
     if library == "timm":
         from headstart.backbones import vision
 

@@ -121,7 +121,9 @@ def fit(
 @making.command()
 def adapt(
     data: Data,
-    strategy: Annotated[str, typer.Option(help="probe, finetune, lora or scratch.")] = "probe",
+    strategy: Annotated[
+        str, typer.Option(help="probe, finetune, l2sp, bss, cotuning, average, lora, refine or scratch.")
+    ] = "probe",
     inputs: Inputs = None,
     target: Target = None,
     group: Group = None,

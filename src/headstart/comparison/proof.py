@@ -23,6 +23,8 @@ from headstart.heads import fit_head
 from headstart.plan import Plan
 from headstart.progress import Progress, silent
 from headstart.ranking.judgement import Overlap, class_overlap
+from headstart.ranking.sources import Ranking
+from headstart.ranking.standings import difference
 from headstart.strategies import Classical, Majority
 from headstart.strategies.probe import DEFAULT_STRENGTH
 from headstart.tasks import Task
@@ -51,6 +53,30 @@ class Tested:
     held_out: tuple[np.ndarray, np.ndarray] | None = None
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What transfer was thought to bring before the test set was looked at.
+
+    Attributes:
+        gain: the error it spares, with its 95 % interval.
+        by: what said so: "rank", or "held out" (training examples held out in turn).
+    """
+
+    gain: tuple[float, float, float]
+    by: str
+
+    @property
+    def words(self) -> str:
+        """The forecast in words, in points."""
+        value, low, high = (100 * one for one in self.gain)
+        whence = "by the ranking" if self.by == "rank" else "by training examples held out in turn"
+        return f"forecast {whence}: {value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them."""
+        return {**dict(zip(("value", "low", "high"), self.gain, strict=True)), "by": self.by}
+
+
 @dataclass(frozen=True, eq=False)
 class Proof:
     """What the main job proves of transfer.
@@ -70,6 +96,7 @@ class Proof:
         cpu: seconds of all processors that learning took on each side: "with" and "without".
         forgetting: of the source's own classes; None where nothing of it was learned over, or its head is not known.
         seeds: the mean error on one fold held out, with the run's own seed and with others; empty where none is drawn.
+        forecast: of the gain; None where nothing was seen of it before.
     """
 
     verdict: Verdict | None
@@ -85,6 +112,7 @@ class Proof:
     cpu: dict[str, float]
     forgetting: Forgetting | None = None
     seeds: tuple[float, ...] = ()
+    forecast: Forecast | None = None
 
     @property
     def sentence(self) -> str:
@@ -126,17 +154,25 @@ class Proof:
             "overlap": self.overlap.as_dict(),
             "gaps": self.gaps,
             "seeds": list(self.seeds),
+            "forecast": None if self.forecast is None else self.forecast.as_dict(),
             "forgetting": None if self.forgetting is None else self.forgetting.as_dict(),
         }
 
 
 @undisturbed()
-def prove(adapted: Adapted, tested: Dataset, *, progress: Progress = silent) -> Proof:
+def prove(
+    adapted: Adapted,
+    tested: Dataset,
+    *,
+    ranking: Ranking | None = None,
+    progress: Progress = silent,
+) -> Proof:
     """Hold a model against the best on the other side of transfer, on test examples, once.
 
     Args:
         adapted: the model, what it was chosen from, and its rival.
         tested: examples no choice was made on.
+        ranking: of the sources, where there was a choice; what it said of the gain is the forecast.
         progress: called with (phase, done, total).
     """
     ground, task, choice = adapted.ground, adapted.model.task, adapted.choice
@@ -180,7 +216,20 @@ def prove(adapted: Adapted, tested: Dataset, *, progress: Progress = silent) -> 
         cpu,
         lost,
         seeds,
+        _forecast(ground, pair["with"][1], pair["without"][1], ranking),
     )
+
+
+def _forecast(ground: Ground, ours: Choice, theirs: Choice, ranking: Ranking | None) -> Forecast | None:
+    """Return what the ranking has said or, without one, what the examples say that neither side had learned from."""
+    if ranking is not None:
+        return Forecast(ranking.advice.gain, "rank")
+    if ours.arm is None or theirs.arm is None or not (ours.arm.seen.any() and theirs.arm.seen.any()):
+        return None
+    seen = ours.arm.seen & theirs.arm.seen
+    own, other = (errors_of(ground.task, ground.truth[seen], one.outputs[seen]) for one in (ours.arm, theirs.arm))
+    units = np.unique(ground.examples.units[seen], return_inverse=True)[1]
+    return Forecast(difference(other, own, units), "held out")
 
 
 def _seconds_of(choice: Choice, plan: Plan) -> float:

@@ -89,6 +89,16 @@ class Head(nn.Module):
         """Return a head that gives zeros (n, c), on features (n, d) as they are."""
         return cls(torch.zeros(d), torch.ones(d), torch.zeros(c, d), torch.zeros(c))
 
+    def widened(self, k: int) -> Head:
+        """Return a head for k more features, as they are, which counts them for nothing yet."""
+        c = len(self.weight)
+        return Head(
+            torch.cat([self.mean, torch.zeros(k)]),
+            torch.cat([self.spread, torch.ones(k)]),
+            torch.cat([self.weight.detach(), torch.zeros(c, k)], 1),
+            self.bias.detach(),
+        )
+
     def as_linear(self, centre: float = 0.0, spread: float = 1.0) -> LinearHead:
         """Return the head as a linear one, with answers in the target's own scale."""
         mean, width, weight, bias = (

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass, replace
 
 from headstart.devices import memory_kept
-from headstart.learning.training import HARM, Lesson, Run
+from headstart.learning.lesson import Lesson
+from headstart.learning.training import HARM, Run
 from headstart.progress import Progress, silent
 
 RANGE = (1e-6, 1e-1)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,81 +19,16 @@ from torch import Tensor, nn
 from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
 from headstart.checkpoints import Checkpoints, under
 from headstart.devices import Processes, learned_from, memory_kept, processes
-from headstart.frozen.states import States
-from headstart.heads import Head
 from headstart.learning.answers import answers
 from headstart.learning.draws import batches_of, mixed, seed_of
-from headstart.learning.losses import Target, weakest_direction
+from headstart.learning.lesson import Lesson
 from headstart.progress import Progress, silent
-from headstart.strategies.schedule import Schedule
 
 HARM = 2.0
 """A training loss that ends this many times higher than it began, and above half of chance's, has done harm."""
 
 LEARNED = 0.98
 """So has one that does not end below this share of chance's: a rate far too high leaves a network that guesses."""
-
-
-@dataclass(frozen=True, eq=False)
-class Lesson:
-    """What is learned, from what.
-
-    Attributes:
-        backbone: a copy of its own: the tensors of its trunk that require a gradient are changed.
-        head: from features to logits; changed.
-        states: the examples at each cut that the cut passes on its way down, the last one where it stays.
-        truth: (n,) or (n, c) of the examples, as `Task.encode` gives it.
-        target: the loss.
-        schedule: the rates and their like, all settled.
-        fitted: (m,) the places learned from.
-        held: (k,) the places that are only answered, after each epoch; may be empty.
-        stop_after: epochs of the schedule that are run, where an earlier choice found fewer to be better.
-        seed: of the order, of dropout and of mixing.
-        precision: "fp32" or "bf16" (autocast; weights and loss stay fp32).
-        word: what progress calls it.
-    """
-
-    backbone: Backbone
-    head: Head
-    states: Sequence[States]
-    truth: np.ndarray
-    target: Target
-    schedule: Schedule
-    fitted: np.ndarray
-    held: np.ndarray
-    stop_after: int | None = None
-    seed: int = 0
-    precision: str = "fp32"
-    word: str = "learning"
-
-    @cached_property
-    def labels(self) -> Tensor:
-        """The truth as the loss takes it."""
-        return self.target.scaled(self.truth)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return next(self.backbone.trunk.parameters()).device
-
-    @property
-    def steps(self) -> int:
-        """Steps in an epoch."""
-        return math.ceil(len(self.fitted) / self.schedule.batch_size)
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that are run, at most."""
-        return self.schedule.epochs if self.stop_after is None else min(self.stop_after, self.schedule.epochs)
-
-    @property
-    def learnable(self) -> int:
-        """How many numbers may change, the head's not counted."""
-        return sum(one.numel() for one in self.backbone.trunk.parameters() if one.requires_grad)
-
-    def at(self, epoch: int) -> States:
-        """Return the examples at the cut of an epoch: the cut goes down in equal parts of the whole schedule."""
-        return self.states[epoch * len(self.states) // self.schedule.epochs]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,22 +105,26 @@ class Run:
     def __post_init__(self) -> None:
         lesson = self.lesson
         trunk = lesson.backbone.trunk
-        lesson.head.to(lesson.device)
+        for head in filter(None, (lesson.head, lesson.relation)):
+            head.to(lesson.device)
         self.processes: Processes = processes()
         self.stages = learnable_by_stage(lesson.backbone)
         self.learned = {name: tensor for name, tensor in trunk.named_parameters() if tensor.requires_grad}
         self.moving: dict[str, Tensor] = {**self.learned}
         self.moving |= {f"head.{name}": one for name, one in lesson.head.named_parameters()}
+        if lesson.relation is not None:
+            self.moving |= {f"relation.{name}": one for name, one in lesson.relation.head.named_parameters()}
+        self.norms = _norms_above(lesson.backbone, lesson.states[-1].cut)
         if lesson.schedule.statistics:
             self.moving |= {
                 f"{name}.{buffer}": tensor
-                for name, module in trunk.named_modules()
-                if isinstance(module, nn.modules.batchnorm._BatchNorm)  # the class all BatchNorms share
+                for name, module in self.norms.items()
                 for buffer, tensor in module.named_buffers(recurse=False)
             }
         self.untouched = {name: one for name, one in trunk.state_dict().items() if name not in self.moving}
         self.start = self._copied()
         self.kept = self.start
+        self.mean = self._copied() if lesson.schedule.average else {}
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.999), eps=1e-8, fused=True)
 
     @property
@@ -229,10 +167,28 @@ class Run:
             return loss
         self.optimizer.step()
         self._agree_on_statistics()
+        self._follow()
         self.pushed += [n for n, own in enumerate(self.stages) if n not in self.pushed and are_pushed(own)]
         self.step += 1
         self.loss += loss * len(places) / len(lesson.fitted)
         return loss
+
+    def _follow(self) -> None:
+        """Let the running mean of the weights follow them (Polyak averaging); counters are taken as they are."""
+        for name, mean in self.mean.items():
+            now = self.moving[name].detach()
+            mean.lerp_(now, 1 - self.lesson.schedule.average) if mean.is_floating_point() else mean.copy_(now)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Put the running mean in place of the weights, where one is kept, for as long as something is answered."""
+        if not self.mean:
+            yield
+            return
+        now = self._copied()
+        self._put(self.mean)
+        yield
+        self._put(now)
 
     def _draw_back(self) -> None:
         """Add to the gradients what draws weights back to where they began (L2-SP); the head began nowhere."""
@@ -242,7 +198,10 @@ class Run:
                     parameter.grad.add_(parameter.detach() - self.start[name], alpha=self.lesson.schedule.anchor)
 
     def _backward(self, places: Sequence[int], n: int) -> Tensor:
-        """Run forward and backward on this process's part of a batch of n; return its part of the mean loss."""
+        """Run forward and backward on this process's part of a batch of n; return its part of the mean loss.
+
+        What holds learning back has a gradient, and no part in that.
+        """
         lesson = self.lesson
         if not len(places):
             return torch.zeros((), device=lesson.device)
@@ -252,14 +211,14 @@ class Run:
         with self._mode(len(places)), learned_from(lesson.device, lesson.precision):
             batch, state, other, share = mixed(batch, state, lesson.schedule.mixup, (lesson.seed, self.step))
             features = lesson.backbone.above(batch, state, states.cut)
-        logits = lesson.head(features.float())
-        losses = lesson.target.loss(logits, labels)
+        features = features.float()
+        losses, held_back = lesson.losses(features, labels)
         if other is not None:
-            losses = share * losses + (1 - share) * lesson.target.loss(logits, labels[other])
+            others = lesson.losses(features, labels[other])
+            losses = share * losses + (1 - share) * others[0]
+            held_back = share * held_back + (1 - share) * others[1]
         loss = losses.sum() / n
-        if lesson.schedule.shrinkage:
-            loss = loss + lesson.schedule.shrinkage * weakest_direction(features.float()) * len(places) / n
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss + held_back * len(places) / n).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     @contextmanager
@@ -277,9 +236,9 @@ class Run:
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed_of(lesson.seed, self.step, self.processes.rank))
             trunk.train(schedule.dropout)
-            for module in trunk.modules():
+            for name, module in trunk.named_modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.train(schedule.statistics and n > 1)
+                    module.train(name in self.norms and schedule.statistics and n > 1)
             try:
                 yield
             finally:
@@ -294,11 +253,12 @@ class Run:
     def close_epoch(self) -> None:
         """Note the epoch's loss, answer the held examples, keep the best weights, and stop where that is due."""
         loss, self.loss = self.loss, 0.0
-        self.answer(loss)
         lesson = self.lesson
-        if len(lesson.held):
-            if self.curve[-1]["held"] < self.curve[self.best]["held"]:
+        with self._averaged():
+            self.answer(loss)
+            if len(lesson.held) and self.curve[-1]["held"] < self.curve[self.best]["held"]:
                 self.best, self.kept = len(self.curve) - 1, self._copied()
+        if len(lesson.held):
             patience = lesson.schedule.patience
             self.ended = patience is not None and len(self.curve) - 1 - self.best > patience
         else:
@@ -327,12 +287,15 @@ class Run:
                 self._undo(f"the loss on the training examples ended at {last:.3g}, where guessing gives {chance:.3g}")
         if len(lesson.held) and self.best < len(self.curve) - 1:
             self._put(self.kept)
+        elif not self.diverged:
+            self._put(self.mean)
         return Trained(self.curve, self.outputs, self.best, self.diverged)
 
     def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that is needed to go on from here."""
         tensors = {f"now.{name}": tensor for name, tensor in self.moving.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.kept.items()}
+        tensors |= {f"mean.{name}": tensor for name, tensor in self.mean.items()}
         for place, parameter in enumerate(self._parameters()):
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
@@ -349,6 +312,7 @@ class Run:
         tensors, fields = saved
         self._put(under("now.", tensors))
         self.kept = under("best.", tensors)
+        self.mean = {name: one.to(self.lesson.device) for name, one in under("mean.", tensors).items()}
         for place, parameter in enumerate(self._parameters()):
             state = under(f"optimizer.{place}.", tensors)
             if state:
@@ -367,8 +331,11 @@ class Run:
             matrices, vectors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
             groups.append({"params": matrices, "base": base, "weight_decay": schedule.weight_decay})
             groups.append({"params": vectors, "base": base, "weight_decay": 0.0})
-        head = {"params": list(self.lesson.head.parameters()), "base": schedule.head_rate, "weight_decay": 0.0}
-        return [{**group, "lr": 0.0} for group in [*groups, head] if group["params"]]
+        groups.append({"params": list(self.lesson.head.parameters()), "base": schedule.head_rate, "weight_decay": 0.0})
+        if self.lesson.relation is not None:
+            own = list(self.lesson.relation.head.parameters())
+            groups.append({"params": own, "base": schedule.rate, "weight_decay": 0.0})
+        return [{**group, "lr": 0.0} for group in groups if group["params"]]
 
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
@@ -403,3 +370,17 @@ class Run:
             reached = stage >= self.lesson.at(self.epoch).cut
             if stage in self.pushed and reached and not has_moved:
                 raise AssertionError(f"stage {stage + 1} was asked to learn and has not moved")
+
+
+def _norms_above(backbone: Backbone, cut: int) -> dict[str, nn.Module]:
+    """Return the BatchNorms that stand above a cut, by name."""
+    frozen = {below for name in backbone.replay.plan.frozen(cut) for below in _inside(backbone.trunk, name)}
+    return {
+        name: module
+        for name, module in backbone.trunk.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and name not in frozen  # the class all BatchNorms share
+    }
+
+
+def _inside(trunk: nn.Module, name: str) -> list[str]:
+    return [own for own, _ in trunk.get_submodule(name).named_modules(prefix=name)]

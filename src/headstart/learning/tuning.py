@@ -11,16 +11,20 @@ import numpy as np
 
 from headstart.backbones.backbone import Backbone, weights_hash
 from headstart.backbones.card import MADE_HERE
+from headstart.backbones.sources import source_head
 from headstart.checkpoints import Checkpoints
 from headstart.data import Dataset
 from headstart.devices import Precision
+from headstart.errors import OptionError
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import extract
 from headstart.frozen.states import States, Storage, states_at
 from headstart.heads import Head, LinearHead, fit_head
+from headstart.learning.lesson import Lesson
 from headstart.learning.losses import Target
 from headstart.learning.rates import RangeTest, range_test, seconds_a_step
-from headstart.learning.training import Lesson, Trained, train
+from headstart.learning.relation import Relation
+from headstart.learning.training import Trained, train
 from headstart.progress import Progress, silent
 from headstart.strategies import Learning
 from headstart.strategies.schedule import Schedule
@@ -109,15 +113,31 @@ class Tuning:
             seed=self.seed,
             precision=self.precision,
             word=self.strategy.word,
+            relation=self._relation(fitted),
         )
+
+    def _relation(self, fitted: np.ndarray) -> Relation | None:
+        """Return how the source's classes stand to the target's, by the examples learned from, where that is used."""
+        if self.known_head is None or self.features is None:
+            return None
+        return Relation.between(self.known_head, self.features[fitted], self.truth[fitted], self.task.n_outputs)
+
+    @cached_property
+    def known_head(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The head the source was trained with, where its classes are used; None otherwise."""
+        return _head_of(self.source, self.task) if self.schedule.relation else None
 
     def _head(self, own: Backbone, fitted: np.ndarray, target: Target) -> Head:
         """Return the head to begin with: the probe's on the source's features, or one that says nothing."""
         if self.features is None:
-            return Head.blank(extract(own, self.examples.inputs[:1]).shape[1], self.task.n_outputs)
+            return Head.blank(self._width(own), self.task.n_outputs)
         features = self.features[fitted]
         start = fit_head(features, self.truth[fitted], self.task, self.strength, balanced=self.balanced)
-        return Head.on(features, start, target.centre, target.spread)
+        head = Head.on(features, start, target.centre, target.spread)
+        return head if self.strategy.cuts_source else head.widened(self._width(own) - features.shape[1])
+
+    def _width(self, own: Backbone) -> int:
+        return int(extract(own, self.examples.inputs[:1]).shape[1])
 
     def finished(self, lesson: Lesson, data: str) -> tuple[Backbone, LinearHead]:
         """Return the trained network, with a card that says what it was made from, and its head."""
@@ -190,7 +210,7 @@ def begin_tuning(
         OptionError: there is no such cut, or nothing above it to learn.
         DataError: an input cannot be read.
     """
-    first = strategy.begin(source, seed) if not strategy.starts_from_probe else source
+    first = source if strategy.cuts_source else strategy.begin(source, seed)
     states = [
         states_at(
             first,
@@ -220,3 +240,20 @@ def begin_tuning(
         precision,
         keeper or Checkpoints(),
     )
+
+
+def _head_of(source: Backbone, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Return the head that a source was trained with.
+
+    Raises:
+        OptionError: it is not known, or the target has no single labels.
+    """
+    found = source_head(source.card) if task.kind == "classification" else None
+    if found is None:
+        raise OptionError(
+            "Co-Tuning relates a source's classes to the target's.",
+            expected="a backbone whose own classes are packaged, such as efficientnet_lite0, and one label an example",
+            got=f"{source.name} for {task.kind}",
+            hint="leave cotuning out",
+        )
+    return found

@@ -8,7 +8,7 @@ import json
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +17,11 @@ from headstart.artifact import storage_errors
 from headstart.comparison.verdicts import HARMS, HELPS
 from headstart.data.images import open_image
 from headstart.errors import DataError
+from headstart.report.result import Result
 from headstart.report.thresholds import thresholds
 from headstart.statistics import Measure
 from headstart.telling import TITLES, arm_in_words, measure_in_words, why_chosen
 from headstart.wording import count
-
-if TYPE_CHECKING:
-    from headstart.job import Result
 
 SHOWN = 12
 """Classes and mistakes that are shown, at most."""
@@ -157,6 +155,8 @@ def _metrics(result: Result) -> dict[str, Any]:
             f" The one declared comparison is of {proof.verdict.metric} (look {proof.verdict.look} at this test set"
         )
         words += f", tested at {proof.verdict.alpha:.3g}; {proof.verdict.gain.method})."
+    if proof.forecast is not None:
+        words += f" {proof.forecast.words[0].upper()}{proof.forecast.words[1:]} points."
     if also:
         words += f" Described, not claimed: {', '.join(also)} with transfer."
     return {"columns": ["this model", *names], "metrics": rows, "test_words": words}

@@ -9,11 +9,12 @@ from headstart.errors import OptionError
 from headstart.strategies.finetune import FineTune
 from headstart.strategies.lora import LoRA
 from headstart.strategies.probe import Probe
+from headstart.strategies.refine import Refine
 from headstart.strategies.schedule import Schedule
 from headstart.strategies.scratch import FromScratch
 from headstart.strategies.without import Classical, Majority
 
-Learning: TypeAlias = FineTune | LoRA | FromScratch
+Learning: TypeAlias = FineTune | LoRA | Refine | FromScratch
 """The strategies that change a network: each has a name, cuts, a schedule, a network it begins as and one it saves."""
 
 HeadOnly: TypeAlias = Probe | Classical | Majority
@@ -24,8 +25,13 @@ HEAD_ONLY = (Probe, Classical, Majority)
 Strategy: TypeAlias = HeadOnly | Learning
 """All of them; `transfers` tells whether anything is carried over."""
 
-HELD_BACK = {"l2sp": FineTune(anchor=0.1), "bss": FineTune(shrinkage=1e-3)}
-"""Fine-tuning that keeps closer to where it began, by the name it is asked for by; each paper's own strength."""
+HELD_BACK = {
+    "l2sp": FineTune(anchor=0.1),
+    "bss": FineTune(shrinkage=1e-3),
+    "cotuning": FineTune(relation=0.2),
+    "average": FineTune(average=0.9),
+}
+"""Fine-tuning that keeps closer to where it began, by the name it is asked for by; decisions/0014 says how strongly."""
 
 KINDS: dict[str, Any] = {
     "majority": Majority,
@@ -33,11 +39,13 @@ KINDS: dict[str, Any] = {
     "probe": Probe,
     "finetune": FineTune,
     "lora": LoRA,
+    "refine": Refine,
     "scratch": FromScratch,
 }
 
 __all__ = [
     "HEAD_ONLY",
+    "HELD_BACK",
     "KINDS",
     "Classical",
     "FineTune",
@@ -47,6 +55,7 @@ __all__ = [
     "LoRA",
     "Majority",
     "Probe",
+    "Refine",
     "Schedule",
     "Strategy",
     "as_fields",

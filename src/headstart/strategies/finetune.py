@@ -27,6 +27,9 @@ SCHEDULES = {
 UPPER_PART = {"timm": 0.65, "transformers": 0.0, "static": 0.0}
 """The share of the stages that stays frozen where no cut is given."""
 
+HELD_BACK_BY = {"anchor": "L2-SP", "shrinkage": "BSS", "relation": "Co-Tuning", "average": "averaged weights"}
+"""What may hold learning back, by field, and what it is called."""
+
 
 @dataclass(frozen=True)
 class FineTune:
@@ -44,7 +47,8 @@ class FineTune:
         augment: pictures: "crop" and "flip" draw a part of each anew in every epoch, "flip" also mirrors it; what lies
             below the cut is then computed every time.
         views: pictures: in how many fixed views each is kept, in place of drawing anew; 0 draws anew.
-        anchor, shrinkage: what holds learning back where labels are few: `Schedule` says how; None takes what it says.
+        anchor, shrinkage, relation, average: what holds learning back where labels are few: `Schedule` says how; None
+            takes what it says.
         schedule: everything else about learning.
     """
 
@@ -58,6 +62,8 @@ class FineTune:
     views: int = 0
     anchor: float | None = None
     shrinkage: float | None = None
+    relation: float | None = None
+    average: float | None = None
     schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
@@ -76,11 +82,12 @@ class FineTune:
     name = "finetune"
     transfers = True
     starts_from_probe = True
+    cuts_source = True
 
     @property
     def word(self) -> str:
         """What it is called in a sentence."""
-        held = [name for name, value in (("L2-SP", self.anchor), ("BSS", self.shrinkage)) if value]
+        held = [word for name, word in HELD_BACK_BY.items() if getattr(self, name)]
         return "fine-tuning" + (f" with {' and '.join(held)}" if held else "")
 
     def cuts(self, backbone: Backbone) -> tuple[int, ...]:
@@ -97,10 +104,10 @@ class FineTune:
 
     def settled(self, backbone: Backbone) -> Schedule:
         """Return the schedule with everything filled in."""
-        return self._settled_from(self.schedule or SCHEDULES[str(backbone.architecture["library"])])
+        return self._settled_from(self.schedule or SCHEDULES[backbone.library])
 
     def _settled_from(self, schedule: Schedule) -> Schedule:
-        held = {name: value for name in ("anchor", "shrinkage") if (value := getattr(self, name)) is not None}
+        held = {name: value for name in HELD_BACK_BY if (value := getattr(self, name)) is not None}
         return replace(settled_schedule(schedule, self.epochs, self.rate, self.batch_size), **held)
 
     def needs_rate(self, backbone: Backbone) -> bool:
@@ -139,7 +146,7 @@ def is_tried(backbone: Backbone) -> bool:
 
 def default_cut(backbone: Backbone) -> int:
     """Return the cut that suits the kind of backbone."""
-    return int(backbone.n_stages * UPPER_PART[str(backbone.architecture["library"])])
+    return int(backbone.n_stages * UPPER_PART[backbone.library])
 
 
 def last_useful_cut(backbone: Backbone) -> int:

@@ -52,6 +52,7 @@ class LoRA:
     transfers = True
     word = "learning LoRA"
     starts_from_probe = True
+    cuts_source = True
     augment = "none"
     views = 0
 

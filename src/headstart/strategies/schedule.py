@@ -28,6 +28,10 @@ class Schedule:
             Grandvalet and Davoine 2018, eq. 2): α of the penalty α/2·|w − w⁰|².
         shrinkage: from 0: how strongly the weakest direction of a batch's features is held down, which carries over
             least (BSS: Chen et al. 2019, eq. 5): η of the penalty η·σ²ₘᵢₙ.
+        relation: from 0: how strongly the source's own head is kept in use, by how its classes stand to the target's
+            (Co-Tuning: You et al. 2020, eq. 4): λ of its cross-entropy. The source's head must be known.
+        average: in [0, 1): what remains of the running mean of the weights after a step; the mean is what answers and
+            is kept (Polyak and Juditsky 1992). 0 keeps the last weights.
         patience: epochs without a lower loss on held-out examples before training stops; None never stops.
         dropout: whether dropout and stochastic depth are on, as the network has them.
         statistics: whether BatchNorm above the cut estimates its statistics anew.
@@ -45,6 +49,8 @@ class Schedule:
     mixup: float = 0.0
     anchor: float = 0.0
     shrinkage: float = 0.0
+    relation: float = 0.0
+    average: float = 0.0
     patience: int | None = None
     dropout: bool = False
     statistics: bool = False
@@ -55,9 +61,10 @@ class Schedule:
             if not (isinstance(value, int) and value >= low) and not (name == "patience" and value is None):
                 raise OptionError(f"{name} is out of range.", expected=f"a whole number from {low}", got=repr(value))
         _require(self, ("rate", "head_rate", "clip"), "above 0", lambda value: 0 < value < math.inf)
-        _require(self, ("warmup", "smoothing"), "in [0, 1)", lambda value: 0 <= value < 1)
+        _require(self, ("warmup", "smoothing", "average"), "in [0, 1)", lambda value: 0 <= value < 1)
         _require(self, ("decay",), "in (0, 1]", lambda value: 0 < value <= 1)
-        _require(self, ("weight_decay", "mixup", "anchor", "shrinkage"), "from 0", lambda value: 0 <= value < math.inf)
+        held_back = ("weight_decay", "mixup", "anchor", "shrinkage", "relation")
+        _require(self, held_back, "from 0", lambda value: 0 <= value < math.inf)
 
     def share(self, step: int, steps: int) -> float:
         """Return the factor in (0, 1] of all rates at a step, of so many in all."""

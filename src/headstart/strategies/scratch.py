@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
+from torch import nn
 
-from headstart.backbones.backbone import Backbone
+from headstart.backbones.backbone import Backbone, Preparer
 from headstart.backbones.card import Card
 from headstart.backbones.sources import assemble
 from headstart.errors import OptionError
@@ -62,6 +63,7 @@ class FromScratch:
     transfers = False
     word = "learning from scratch"
     starts_from_probe = False
+    cuts_source = False
 
     def cuts(self, backbone: Backbone) -> tuple[int, ...]:
         """Return cut 0: nothing is frozen."""
@@ -69,9 +71,7 @@ class FromScratch:
 
     def settled(self, backbone: Backbone) -> Schedule:
         """Return the schedule with everything filled in."""
-        return settled_schedule(
-            self.schedule or SCHEDULES[str(backbone.architecture["library"])], self.epochs, self.rate, self.batch_size
-        )
+        return settled_schedule(self.schedule or SCHEDULES[backbone.library], self.epochs, self.rate, self.batch_size)
 
     def needs_rate(self, backbone: Backbone) -> bool:
         """Tell whether the rate has to be found by a range test: never."""
@@ -79,10 +79,11 @@ class FromScratch:
 
     def begin(self, backbone: Backbone, seed: int) -> Backbone:
         """Return a network with random weights, drawn from the seed, and the backbone's preprocessing."""
-        architecture = backbone.architecture if self.network == "same" else _small(backbone)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            trunk, prepare = assemble(architecture, getattr(backbone.prepare, "tokenizer", None))
+        if self.network == "same":
+            architecture = backbone.architecture
+            trunk, prepare = _drawn(architecture, backbone, seed)
+        else:
+            architecture, trunk, prepare = small_network(backbone, seed)
         is_same = architecture is backbone.architecture
         name = f"{backbone.name}-random" if is_same else f"small-{backbone.card.modality}"
         card = Card(
@@ -96,7 +97,6 @@ class FromScratch:
             input=prepare.describe(),
         )
         plan = backbone.replay.plan if is_same else None
-        trunk.to(next(backbone.trunk.parameters()).device)
         return Backbone(card, architecture, trunk, prepare, plan)
 
     def finished(self, backbone: Backbone) -> Backbone:
@@ -104,9 +104,23 @@ class FromScratch:
         return backbone
 
 
+def small_network(backbone: Backbone, seed: int) -> tuple[dict[str, Any], nn.Module, Preparer]:
+    """Return the modality's small network: its architecture, itself with weights drawn from a seed, its preparer."""
+    architecture = _small(backbone)
+    return architecture, *_drawn(architecture, backbone, seed)
+
+
+def _drawn(architecture: dict[str, Any], backbone: Backbone, seed: int) -> tuple[nn.Module, Preparer]:
+    """Return a network with random weights that stands where a backbone's does, and its preparer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        trunk, prepare = assemble(architecture, getattr(backbone.prepare, "tokenizer", None))
+    return trunk.to(next(backbone.trunk.parameters()).device), prepare
+
+
 def _small(backbone: Backbone) -> dict[str, Any]:
     """Return the architecture of the modality's small network."""
-    own = backbone.architecture
+    own = backbone.architecture.get("source", backbone.architecture)
     if own["library"] == "timm":
         preprocessing = {**own["preprocessing"], "input_size": [own["channels"], SMALL_SIDE, SMALL_SIDE]}
         return {**own, "name": SMALL_IMAGE, "preprocessing": preprocessing, "arguments": {}}

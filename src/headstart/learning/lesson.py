@@ -1,0 +1,92 @@
+"""A lesson: what is learned, from what, and what a step on it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart.backbones.backbone import Backbone
+from headstart.frozen.states import States
+from headstart.heads import Head
+from headstart.learning.losses import Target, weakest_direction
+from headstart.learning.relation import Relation
+from headstart.strategies.schedule import Schedule
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What is learned, from what.
+
+    Attributes:
+        backbone: a copy of its own: the tensors of its trunk that require a gradient are changed.
+        head: from features to logits; changed.
+        states: the examples at each cut that the cut passes on its way down, the last one where it stays.
+        truth: (n,) or (n, c) of the examples, as `Task.encode` gives it.
+        target: the loss.
+        schedule: the rates and their like, all settled.
+        fitted: (m,) the places learned from.
+        held: (k,) the places that are only answered, after each epoch; may be empty.
+        stop_after: epochs of the schedule that are run, where an earlier choice found fewer to be better.
+        seed: of the order, of dropout and of mixing.
+        precision: "fp32" or "bf16" (autocast; weights and loss stay fp32).
+        word: what progress calls it.
+        relation: of the source's classes to the target's, where both heads learn together; None otherwise.
+    """
+
+    backbone: Backbone
+    head: Head
+    states: Sequence[States]
+    truth: np.ndarray
+    target: Target
+    schedule: Schedule
+    fitted: np.ndarray
+    held: np.ndarray
+    stop_after: int | None = None
+    seed: int = 0
+    precision: str = "fp32"
+    word: str = "learning"
+    relation: Relation | None = None
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """The truth as the loss takes it."""
+        return self.target.scaled(self.truth)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.backbone.trunk.parameters()).device
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return math.ceil(len(self.fitted) / self.schedule.batch_size)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that are run, at most."""
+        return self.schedule.epochs if self.stop_after is None else min(self.stop_after, self.schedule.epochs)
+
+    @property
+    def learnable(self) -> int:
+        """How many numbers may change, the head's not counted."""
+        return sum(one.numel() for one in self.backbone.trunk.parameters() if one.requires_grad)
+
+    def at(self, epoch: int) -> States:
+        """Return the examples at the cut of an epoch: the cut goes down in equal parts of the whole schedule."""
+        return self.states[epoch * len(self.states) // self.schedule.epochs]
+
+    def losses(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses (n,) of a batch's features (n, d), and what holds learning back on them, a number."""
+        held_back = torch.zeros((), device=features.device)
+        if self.relation is not None:
+            held_back = held_back + self.schedule.relation * self.relation.loss(features, labels).mean()
+        if self.schedule.shrinkage:
+            held_back = held_back + self.schedule.shrinkage * weakest_direction(features)
+        return self.target.loss(self.head(features), labels), held_back
