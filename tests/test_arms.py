@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import headstart as hs
@@ -11,7 +12,7 @@ from headstart.baselines import classical, fit_without
 from headstart.checkpoints import Checkpoints
 from headstart.ground import begin
 from headstart.progress import silent
-from headstart.strategies import Classical, Majority, Probe
+from headstart.strategies import Classical, Majority, Probe, contenders
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
@@ -122,3 +123,55 @@ def test_of_several_sources_the_best_is_taken_and_the_ranking_told(tmp_path):
     names = {one["name"] for one in result.as_dict()["ranking"]}
     assert {"wordllama", "minilm_l6", "classical"} <= names
     assert "Where to begin from" in (tmp_path / "m.report.html").read_text()
+
+
+def test_a_test_set_of_one_group_is_said_to_tell_nothing(tmp_path):
+    table = {"text": [], "label": [], "who": []}
+    for place in range(40):
+        word = ("good", "bad")[place % 2]
+        table["text"].append(f"a {word} film number {place}")
+        table["label"].append(word)
+        table["who"].append(f"p{place // 8}")
+    result = hs.fit(
+        pd.DataFrame(table), target="label", group="who", backbone="wordllama", out=tmp_path / "m.headstart"
+    )
+    assert result.groups["test"] == 1
+    assert "nothing can be told" in result.proof.sentence
+    assert json.loads((tmp_path / "m.report.json").read_text())["proof"]["gain"]["low"] is None
+
+
+def test_refine_in_the_main_job_forgets_nothing():
+    result = hs.fit(pictures(40), strategy=hs.Refine(epochs=1))
+    assert result.proof.forgetting is None
+    assert result.proof.sides["without"] == "a linear model on classical features"
+
+
+def test_a_plan_may_be_replayed_with_another_strategy(rows):
+    plan = hs.Plan.from_dict(hs.fit(rows, backbone="wordllama").model.record["plan"])
+    assert len(plan.strategies) > 1
+    again = hs.fit(rows, backbone="wordllama", strategy=Probe(), plan=plan)
+    assert again.model.record["plan"]["seconds"] == (0.0,)
+
+
+def test_labels_may_be_an_array_and_the_command_is_whole(rows, tmp_path):
+    texts, labels = zip(*rows, strict=True)
+    result = hs.fit(list(texts), target=np.array(labels), backbone="wordllama", strategy=Probe(), out=tmp_path / "m.1")
+    page = (tmp_path / "m.1.report.json").read_text()
+    assert json.loads(page)["command"] == (
+        f"headstart fit DATA --backbone wordllama --plan {tmp_path / 'm.1'} --out {tmp_path / 'm.1'}"
+    )
+    assert result.report == tmp_path / "m.1.report.html"
+
+
+def test_an_arm_at_no_number_is_said(rows):
+    with pytest.raises(hs.OptionError, match="no whole number"):
+        contenders("finetune@--2")
+
+
+def test_two_sources_of_one_name_are_refused(rows, tmp_path):
+    data = hs.read(rows)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        hs.adapt(data, backbone="wordllama", seed=len(folder)).save(tmp_path / folder / "m.headstart")
+    with pytest.raises(hs.OptionError, match="two sources are called"):
+        hs.fit(rows, backbone=[str(tmp_path / folder / "m.headstart") for folder in ("a", "b")])

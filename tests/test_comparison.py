@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headstart.choosing import Arm, choose
-from headstart.comparison.curves import Curve, labels_to_match
+from headstart.comparison.curves import Curve, labels_to_match, learning_curve
 from headstart.comparison.ledger import alpha_at, look_at
 from headstart.comparison.verdicts import HARMS, HELPS, UNPROVEN, judge
 from headstart.tasks import Task
@@ -140,3 +140,13 @@ def test_a_curve_that_falls_as_a_power_is_drawn_out():
     assert found.low <= 4444
     assert found.high is None or found.high >= 4444
     assert found.low > 1600
+
+
+def test_a_curve_of_numbers_is_measured_on_all_folds_together():
+    """Folds that lie apart: each varies little by itself, and a constant answer errs by about one on the whole."""
+    dice = np.random.default_rng(0)
+    truth = np.repeat(np.arange(5.0) * 10, 40) + dice.normal(size=200)
+    folds = [np.repeat(np.arange(5), 40) == number for number in range(5)]
+    features = dice.normal(size=(200, 2))
+    curve = learning_curve("n", "without", features, truth, Task("size", "regression"), folds, strength=1e-6)
+    assert curve.means[-1] < 2

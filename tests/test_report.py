@@ -45,7 +45,7 @@ def test_the_json_beside_it_is_what_the_command_prints(reported, tmp_path):
     stored = json.loads((tmp_path / "m.report.json").read_text(encoding="utf-8"))
     command = stored.pop("command")
     assert stored == json.loads(json.dumps(result.as_dict()))
-    assert command == "headstart fit DATA --backbone wordllama --out m.headstart"
+    assert command == f"headstart fit DATA --backbone wordllama --out {result.path}"
 
 
 def test_nothing_is_reported_where_nothing_is_saved():

@@ -129,8 +129,7 @@ def adapt_to(
     elif plan is None:
         plan = Plan.from_dict(processes().agreed(_settled(ground, strategies, budget)))
     elif strategies is not None:
-        storage = plan.storage[-1] if plan.storage else "whole"
-        plan = replace(plan, strategies=tuple(strategies), storage=(storage,) * len(strategies), left_out=())
+        plan = plan.with_strategies(strategies)
     ground.keeper.keep_plan(question, plan.as_dict())
     cuts = tuple(one.cut for one in plan.strategies if isinstance(one, Probe) and one.cut is not None)
     ground = replace(ground, execution=plan.execution, cuts=cuts)

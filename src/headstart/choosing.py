@@ -106,7 +106,7 @@ def consider(ground: Ground, plan: Plan) -> Choice:
     if not several or not folds:
         return replace(choices[_first_with_transfer(plan)], rival=_first_without(plan, choices))
     best, standings = choose(arms, ground.truth, ground.task, ground.units, balanced=start.balanced)
-    if len(ground.examples) < FEWEST:
+    if len(ground.examples) < FEWEST and any(one.transfers for one in plan.strategies):
         best = _first_with_transfer(plan)
     told = [_told(ground, arm, standing, arm is arms[best]) for arm, standing in zip(arms, standings, strict=True)]
     rival = _rival(ground, arms, choices, best, balanced=start.balanced)
@@ -114,8 +114,12 @@ def consider(ground: Ground, plan: Plan) -> Choice:
 
 
 def _first_with_transfer(plan: Plan) -> int:
-    """Return what is taken where too little can be seen to choose: the simplest that transfers."""
-    return next((place for place, one in enumerate(plan.strategies) if one.transfers), 0)
+    """Return what is taken where too little can be seen to choose: the simplest that transfers.
+
+    Without one it is the most that can be had without learning stages.
+    """
+    heads = [place for place, one in enumerate(plan.strategies) if isinstance(one, HEAD_ONLY)]
+    return next((place for place, one in enumerate(plan.strategies) if one.transfers), heads[-1] if heads else 0)
 
 
 def _first_without(plan: Plan, choices: Sequence[Choice]) -> Choice | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -111,28 +111,27 @@ def fit(
         >>> result.n
         {'train': 8, 'validation': 0, 'test': 2}
     """
-    clock, path = _Clock(), _destination(out)
+    clock, path, strategies = _Clock(), _destination(out), asked_strategies(strategy)
     with clock.phase("read"):
         dataset = read(data, input=input, target=target, group=group, sensitive=sensitive, task=task, progress=progress)
         findings = check(dataset)
         train, validation, tested, held_out = dataset.three_sets(test=test, seed=seed)
-    strategies = asked_strategies(strategy)
     with checkpoints_beside(path) as keeper:
         with clock.phase("load"):
             source, ranking = _source(train, validation, backbone, seed, progress)
             ground = begin(train, validation, source, seed, keeper, progress)
             findings = (*findings, *_truncated(dataset, ground.backbone))
         with clock.phase("adapt"):
-            watched = replace(ground, progress=clock.watching(progress))
-            adapted = adapt_to(watched, strategies, plan=plan, budget=budget, with_rival=True)
+            ground = replace(ground, progress=clock.watching(progress))
+            adapted = adapt_to(ground, strategies, plan=plan, budget=budget, with_rival=True)
         with clock.phase("compare"):
             proof = prove(adapted, tested, ranking=ranking, progress=progress)
         with clock.phase("evaluate"):
             model = adapted.model
             found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
         n, groups = _counted({"train": train, "validation": validation, "test": tested})
-        certificate = {"proof": proof.certificate(), "comparison": proof.sentence}
-        model = model.with_record(n=n, metrics=found.as_dict()["metrics"], data=dataset.name, **certificate)
+        told = {"metrics": found.as_dict()["metrics"], "proof": proof.certificate(), "comparison": proof.sentence}
+        model = model.with_record(n=n, data=dataset.name, **told)
         if path is not None:
             with clock.phase("save"):
                 model.save(path)
@@ -143,16 +142,17 @@ def fit(
         dataset.name,
         n,
         groups,
-        (*dataset.notes, *filter(None, [held_out]), *model.record["notes"]),
+        (*dataset.notes, *filter(None, [held_out]), *(ranking.notes if ranking else ()), *model.record["notes"]),
         (*findings, *_news(findings, found.findings), *proof.findings),
         clock.total(),
         _forecast(model, clock.within),
         path,
-        path.with_name(f"{path.stem}.report.html") if path is not None else None,
+        path.with_name(f"{path.name.removesuffix(artifact.SUFFIX)}.report.html") if path is not None else None,
         ranking,
     )
-    asked = {"input": input, "target": target, "group": group, "task": task, "backbone": backbone}
-    _report(result, _command(data, {**asked, "test": test, "seed": seed, "out": out}))
+    asked = {"input": input, "target": target, "group": group, "sensitive": sensitive, "task": task}
+    replayed = out if strategies is not None or plan is not None or budget != BUDGET else None
+    _report(result, data, asked | {"backbone": backbone, "test": test, "seed": seed, "plan": replayed, "out": out})
     return result
 
 
@@ -193,20 +193,25 @@ def _destination(out: str | Path | None) -> Path | None:
     return path
 
 
-def _report(result: Result, command: str) -> None:
+def _report(result: Result, data: object, asked: Mapping[str, Any]) -> None:
     """Write the report; of several processes started together only the first does."""
     if result.report is not None and processes().rank == 0:
-        write_report(result, result.report, command)
+        write_report(result, result.report, _command(data, asked))
 
 
-def _command(data: object, asked: dict[str, Any]) -> str:
-    """Return what gives the result again, on the command line where the data is a file or a folder."""
+def _command(data: object, asked: Mapping[str, Any]) -> str:
+    """Return what gives the result again, on the command line where the data is a file or a folder.
+
+    What else was settled stands in the plan of the saved model.
+    """
     words = ["headstart", "fit", str(data) if isinstance(data, str | Path) else "DATA"]
     for name, value in asked.items():
-        several = value if isinstance(value, list | tuple) else [value]
+        several = list(value) if isinstance(value, list | tuple) and name != "target" else [value]
+        if name == "backbone" and value is not None:
+            several = [",".join(str(one.name if isinstance(one, Backbone) else one) for one in several)]
         for one in several:
-            if one is not None and value != DEFAULTS.get(name):
-                words += [f"--{name}", str(getattr(one, "name", one))]
+            if isinstance(one, str | Path | int | float) and not (name in DEFAULTS and one == DEFAULTS[name]):
+                words += [f"--{name}", str(one)]
     return shlex.join(words)
 
 

@@ -19,6 +19,8 @@ from headstart.statistics import LEVEL
 POWER = 0.8
 """The chance to see a difference from which on it counts as one that can be seen."""
 
+ROUNDING = 1e-12
+"""Of a difference: what its standard error may be and still be rounding alone."""
 
 NUDGE = 1e-9
 """Of the way from an estimate to the end of the scale: at the estimate itself nothing may vary."""
@@ -30,7 +32,7 @@ class Difference:
 
     Attributes:
         value: the estimate; above 0 the first one is ahead.
-        low, high: the closed interval.
+        low, high: the closed interval; infinite where nothing can be told, of which JSON makes null.
         p: of the hypothesis that there is no difference, two-sided.
         n: examples.
         units: groups; equal to `n` where there are no groups.
@@ -56,7 +58,7 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
-        return asdict(self)
+        return {name: _finite(value) for name, value in asdict(self).items()}
 
 
 def difference_of_shares(
@@ -93,7 +95,8 @@ def difference_of_means(
     """Compare the means of what is larger the better it is: Student's t over units.
 
     The variance is that of a ratio estimate over units (Cochran 1977, section 6.4), with k - 1 degrees of freedom; of
-    examples that stand for themselves this is the paired t test.
+    examples that stand for themselves this is the paired t test. That of groups is never taken for smaller than that
+    of as many single examples: a few groups agree by chance.
 
     Args:
         one: (n,) of the first contender on each example.
@@ -103,7 +106,8 @@ def difference_of_means(
     """
     gaps = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
     own = np.arange(len(gaps)) if units is None else np.unique(units, return_inverse=True)[1]
-    value, error, k = float(gaps.mean()), standard_error(gaps, own), len(np.unique(own))
+    value, k = float(gaps.mean()), len(np.unique(own))
+    error = max(standard_error(gaps, own), standard_error(gaps, np.arange(len(gaps))))
     words = "paired t test" if units is None else "t test over groups"
     return _by_error(value, error, k, len(gaps), level, words)
 
@@ -199,13 +203,6 @@ def _root(beyond: Callable[[float], float], end: float, value: float) -> float:
     return float(brentq(beyond, min(start, end), max(start, end), xtol=1e-12)) if beyond(start) < 0 else value
 
 
-def bonett_price(wins: int, losses: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return the adjusted Wald interval of a difference of paired shares (Bonett and Price 2012, eq. 3)."""
-    up, down = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
-    half = _z(level) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-    return max(-1.0, up - down - half), min(1.0, up - down + half)
-
-
 def corrected_t(differences: np.ndarray, test_share: float, *, level: float = LEVEL) -> Difference:
     """Compare over repeated splits: the corrected resampled t test (Nadeau and Bengio 2003, eq. 12).
 
@@ -251,14 +248,21 @@ def detectable_share(n: int, discordant: float, *, level: float = LEVEL, power: 
 
 
 def _by_error(value: float, error: float, k: int, n: int, level: float, words: str) -> Difference:
-    """Return a difference with Student's interval of k - 1 degrees of freedom."""
+    """Return a difference with Student's interval of k - 1 degrees of freedom.
+
+    Where all k units differ by the same, the test is the sign test.
+    """
     if not math.isfinite(error):
         return Difference(value, -math.inf, math.inf, 1.0, n, k, level, words)
-    if error == 0:
-        return Difference(value, value, value, float(value == 0), n, k, level, words)
+    if error <= ROUNDING * abs(value):
+        return Difference(value, value, value, 0.5 ** (k - 1) if value else 1.0, n, k, level, words)
     half = float(t.ppf(0.5 + level / 2, k - 1)) * error
     p = float(2 * t.sf(abs(value) / error, k - 1))
     return Difference(value, value - half, value + half, p, n, k, level, words, _seen_by(error, level))
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _seen_by(error: float, level: float) -> float | None:

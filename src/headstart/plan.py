@@ -9,7 +9,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -102,6 +102,13 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON holds it."""
         return {"schema": SCHEMA, **asdict(self), "strategies": [as_fields(strategy) for strategy in self.strategies]}
+
+    def with_strategies(self, strategies: Sequence[Strategy]) -> Plan:
+        """Return the plan for other strategies: of one it does not know no seconds are forecast."""
+        known = dict(zip(self.strategies, zip(self.storage, self.seconds, strict=True), strict=True))
+        usual: tuple[Storage, float] = (self.storage[-1] if self.storage else "whole", 0.0)
+        storage, seconds = zip(*(known.get(one, usual) for one in strategies), strict=True)
+        return replace(self, strategies=tuple(strategies), storage=storage, seconds=seconds, left_out=())
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Plan:

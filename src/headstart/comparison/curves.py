@@ -135,14 +135,15 @@ def learning_curve(
     """
     whole = min(int((~held).sum()) for held in folds)
     sizes = sorted({max(LEAST, round(share * whole)) for share in SHARES if share * whole >= LEAST} | {whole})
-    errors = np.zeros((len(sizes), len(truth)))
+    outputs = [np.zeros(truth.shape if task.kind != "classification" else (len(truth), task.n_outputs)) for _ in sizes]
     for number, held in enumerate(folds):
         order = _drawn(task, truth, np.flatnonzero(~held), (seed, number))
         for row, size in enumerate(sizes):
             head = fit_head(features, truth, task, strength, rows=np.sort(order[:size]), balanced=balanced)
-            errors[row, held] = errors_of(task, truth[held], task.outputs(head.logits(features[held])))
+            outputs[row][held] = task.outputs(head.logits(features[held]))
     tested = np.logical_or.reduce(folds)
-    return Curve(name, side, np.array(sizes), errors[:, tested])
+    errors = np.stack([errors_of(task, truth[tested], answered[tested]) for answered in outputs])
+    return Curve(name, side, np.array(sizes), errors)
 
 
 def _drawn(task: Task, truth: np.ndarray, places: np.ndarray, seed: tuple[int, int]) -> np.ndarray:

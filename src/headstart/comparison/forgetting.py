@@ -46,7 +46,8 @@ def forgotten(adapted: Adapted, tested: Dataset) -> Forgetting | None:
     Both networks are asked about the target's test examples: the source's own are not at hand.
     """
     source, tuned = adapted.ground.backbone, adapted.model.backbone
-    head = source_head(source.card) if adapted.choice.tuning is not None and adapted.choice.strategy.transfers else None
+    tuning = adapted.choice.tuning
+    head = source_head(source.card) if tuning is not None and tuning.strategy.cuts_source else None
     if head is None:
         return None
     weight, bias = head

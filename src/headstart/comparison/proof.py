@@ -20,6 +20,7 @@ from headstart.data import Dataset, Finding
 from headstart.devices import steady, undisturbed
 from headstart.ground import Ground
 from headstart.heads import fit_head
+from headstart.paired import corrected_t
 from headstart.plan import Plan
 from headstart.progress import Progress, silent
 from headstart.ranking.judgement import Overlap, class_overlap
@@ -221,15 +222,24 @@ def prove(
 
 
 def _forecast(ground: Ground, ours: Choice, theirs: Choice, ranking: Ranking | None) -> Forecast | None:
-    """Return what the ranking has said or, without one, what the examples say that neither side had learned from."""
+    """Return what the ranking has said or, without one, what the examples say that neither side had learned from.
+
+    Over folds by the corrected resampled t: what they learned from is mostly the same.
+    """
     if ranking is not None:
         return Forecast(ranking.advice.gain, "rank")
     if ours.arm is None or theirs.arm is None or not (ours.arm.seen.any() and theirs.arm.seen.any()):
         return None
     seen = ours.arm.seen & theirs.arm.seen
+    if not seen.any():
+        return None
     own, other = (errors_of(ground.task, ground.truth[seen], one.outputs[seen]) for one in (ours.arm, theirs.arm))
-    units = np.unique(ground.examples.units[seen], return_inverse=True)[1]
-    return Forecast(difference(other, own, units), "held out")
+    folds = [fold[seen] for fold in ground.folds(ours.folds) if fold[seen].any()]
+    if len(folds) < 2:
+        units = np.unique(ground.examples.units[seen], return_inverse=True)[1]
+        return Forecast(difference(other, own, units), "held out")
+    found = corrected_t(np.array([(other - own)[fold].mean() for fold in folds]), 1 / len(folds))
+    return Forecast((found.value, max(found.low, -1.0), min(found.high, 1.0)), "held out")
 
 
 def _seconds_of(choice: Choice, plan: Plan) -> float:
@@ -254,13 +264,17 @@ def _without(ground: Ground, adapted: Adapted) -> Adapted:
 def _gaps(adapted: Adapted, outputs: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Return the mean error on examples learned from, on those held out in turn, and on the test examples."""
     ground, arm, task = adapted.ground, adapted.choice.arm, adapted.model.task
-    some_places = np.linspace(0, len(ground.examples) - 1, min(GAPS_OF, len(ground.examples))).astype(int)
-    few = ground.examples.take(np.unique(some_places))
+    few = ground.examples.take(_spread(len(ground.examples), GAPS_OF))
     fitted = adapted.model.outputs(few.inputs, contents=few.contents)
     gaps = {"learned_from": _mean_error(task, task.encode(few.values), fitted)}
     if arm is not None and arm.seen.any():
         gaps["held_out"] = _mean_error(task, ground.truth[arm.seen], arm.outputs[arm.seen])
     return {**gaps, "tested": _mean_error(task, truth, outputs), "shuffled": _memorised(adapted)}
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """Return at most so many places from 0 to n - 1, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))
 
 
 def _memorised(adapted: Adapted) -> float:
@@ -269,7 +283,7 @@ def _memorised(adapted: Adapted) -> float:
     It stands on the source's features at the top, with the chosen penalty.
     """
     ground, probe = adapted.ground, adapted.choice.probe
-    places = np.arange(min(len(ground.examples), CURVE_OF))
+    places = _spread(len(ground.examples), CURVE_OF)
     truth = np.random.default_rng(ground.seed).permutation(ground.truth[places])
     features = ground.features_at(None)[places]
     head = fit_head(features, truth, ground.task, probe.strength or DEFAULT_STRENGTH)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,15 @@ class Verdict:
     def words(self) -> str:
         """The gain in words: points of accuracy, with the interval and what could have been seen."""
         gain = self.gain
-        size = f"{100 * gain.value:+.1f} points of {self.metric} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+        size = f"{100 * gain.value:+.1f} points of {self.metric}"
         units = count(gain.units, "test example" if gain.units == gain.n else "test group")
+        if not math.isfinite(gain.low):
+            return f"{size} on {units}, from which nothing can be told"
+        size += f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
         if self.word != UNPROVEN:
             return f"{size} on {units}"
+        if gain.low > 0 or gain.high < 0:
+            return f"{size} on {units}; p is {gain.p:.2g}, and look {self.look} at them is tested at {self.alpha:.2g}"
         if gain.detectable is None:
             return f"{size}; the two differ on too few of {units} to prove anything"
         return f"{size}; with {units} a difference under {100 * gain.detectable:.0f} points cannot be seen"
@@ -90,6 +96,7 @@ def judge(
     if strict.is_claimed:
         word = HELPS if strict.value > 0 else HARMS
     shown = _declared(task, truth, with_transfer, without, units, 1 - ALPHA)
+    shown = replace(shown, detectable=strict.detectable)
     metric = "accuracy" if task.kind == "classification" else "the quadratic error, less of which is better"
     return Verdict(word, metric, shown, look, alpha, _described(task, truth, with_transfer, without, units))
 

@@ -209,7 +209,9 @@ def rank_sources(
 ) -> Ranking:
     """Rank sources on examples that have been read, and of which nothing is held out any more; see `rank`."""
     names, left_out = _named(backbones, train.modality)
-    seen = [_read_at_top(_ground(train, name, seed, progress), scores) for name in names]
+    grounds = [_ground(train, name, seed, progress) for name in names]
+    _require_names([ground.backbone.name for ground in grounds])
+    seen = [_read_at_top(ground, scores) for ground in grounds]
     first = seen[0].ground
     rivals = _without_transfer(first, scores)
     ordered = sorted(_standing([*(one.contender for one in seen), *rivals]), key=_rank_of)
@@ -240,6 +242,15 @@ def rank_sources(
         (),
         {one.contender.name: one.ground.backbone for one in seen},
     )
+
+
+def _require_names(names: Sequence[str]) -> None:
+    """Raise an `OptionError` where two sources go by one name: nobody could tell them apart in the ranking."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise OptionError(
+            f"two sources are called {twice}.", expected="a name for each", got=", ".join(names), hint="rename one"
+        )
 
 
 def _without_test(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
 from typing import Any, TypeAlias, cast
 
@@ -110,7 +111,7 @@ def contenders(
     found: list[Strategy] = []
     for word in (one.strip() for one in words.split(",") if one.strip()):
         name, _, place = word.partition("@")
-        if place and not place.lstrip("-").isdigit():
+        if place and not re.fullmatch("-?[0-9]+", place):
             raise OptionError("the cut is no whole number.", expected="such as finetune@-2", got=word)
         found += named(name, cut=int(place) if place else None, epochs=None, rate=None) or []
     if not found:
