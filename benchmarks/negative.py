@@ -21,8 +21,8 @@ from headstart.adaptation import adapt_to
 from headstart.checkpoints import Checkpoints
 from headstart.ground import begin
 from headstart.paired import difference_of_means
+from headstart.plan import default_strategies
 from headstart.progress import silent
-from headstart.strategies import Classical, FromScratch, Majority
 
 RESULTS = Path(__file__).parent / "results" / "negative.jsonl"
 SPLITS = range(20)
@@ -77,7 +77,7 @@ def _run(name: str, split: int) -> dict:
     data = result.proof.tested.data
     ground = begin(hs.read(train), None, backbone, split, Checkpoints(), silent)
     without = []
-    for arm in (Majority(), Classical(), FromScratch(network="small")):
+    for arm in (one for one in default_strategies(ground.backbone, len(train), ground.task) if not one.transfers):
         model = adapt_to(ground, [arm]).model
         said = model.task.decide(model.outputs(data.inputs))
         without.append(float((said == model.task.encode(data.values)).mean()))

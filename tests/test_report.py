@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import headstart as hs
+from headstart.comparison.curves import Labels
 from headstart.report.thresholds import best_threshold, cost_at
 
 NASTY = "<script>alert('x')</script> & <b>bold</b>"
@@ -51,6 +53,21 @@ def test_the_json_beside_it_is_what_the_command_prints(reported, tmp_path):
 def test_nothing_is_reported_where_nothing_is_saved():
     rows = [(f"{word} film {n}", word) for word in ("good", "bad") for n in ["one", "two", "three", "four", "five"]]
     assert hs.fit(rows, backbone="wordllama").report is None
+
+
+@pytest.mark.parametrize(("low", "is_told"), [(10.0, False), (400.0, True)])
+def test_the_time_no_transfer_would_need_is_said_only_where_it_needs_more_labels(reported, low, is_told):
+    result, _ = reported
+    proof = replace(result.proof, labels=Labels(40, None, low, None), cpu={"with": 1.0, "without": 2.0})
+    assert (proof.seconds_to_match is not None) is is_told
+
+
+def test_errors_of_numbers_are_told_as_they_are_and_shares_in_per_cent(reported):
+    rows = [(f"film number {n} costs {n} coins", float(n)) for n in range(40)]
+    numbers = hs.fit(rows, backbone="wordllama", task="regression").proof
+    for proof, is_share in ((numbers, False), (reported[0].proof, True)):
+        assert [name for name, _ in proof.gaps_in_words][-1] == "shuffled labels, learned by heart"
+        assert {"%" in error for _, error in proof.gaps_in_words} == {is_share}
 
 
 def test_the_best_threshold_is_the_cheapest_of_all():

@@ -18,7 +18,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.cache import the_cache
 from headstart.checkpoints import checkpoints_beside
 from headstart.choosing import Choice, consider
-from headstart.data import Dataset
+from headstart.data import Dataset, spread
 from headstart.devices import Precision, choose_device, processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.frozen.execution import EXACT
@@ -190,7 +190,7 @@ def _pilot(ground: Ground) -> Pilot:
 
     Nothing of it is kept: these few are batched otherwise than all of them will be, and rounded otherwise.
     """
-    few = np.linspace(0, len(ground.examples) - 1, min(PILOTED, len(ground.examples))).astype(int)
+    few = spread(len(ground.examples), PILOTED)
     examples, execution = ground.examples.take(few), replace(ground.execution, cached=False)
     ground = replace(ground, execution=execution)
 

@@ -59,7 +59,7 @@ def fit_without(
         seed: of the folds.
     """
     if isinstance(strategy, Majority):
-        return _constant(train, task, [held] if held is not None else _folds(train, strategy.folds, seed))
+        return _constant(train, task, [held] if held is not None else train.held_in_turn(strategy.folds, seed=seed))
     words = Vocabulary.of([str(text) for text in train.inputs]) if train.modality == "text" else None
     fitted = fit_probe(_probe(strategy, train), _features(train, words), train, held, task, seed=seed)
     weight = fitted.head.weight
@@ -81,11 +81,6 @@ def _constant(train: Dataset, task: Task, folds: list[np.ndarray]) -> tuple[Back
     head = LinearHead(np.eye(c, dtype=np.float32), bias.astype(np.float32))
     seen = np.logical_or.reduce(folds) if folds else np.zeros(len(train), dtype=bool)
     return own, Fitted(head, 0.0, False, {}, "nothing: there is nothing to choose", outputs, seen)
-
-
-def _folds(train: Dataset, k: int, seed: int) -> list[np.ndarray]:
-    fold = train.folds(min(k, max(2, len(set(train.units.tolist())))), seed=seed)
-    return [fold == number for number in np.unique(fold) if not (fold == number).all()]
 
 
 def _shares(task: Task, truth: np.ndarray) -> np.ndarray:

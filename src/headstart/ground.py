@@ -141,10 +141,8 @@ class Ground:
         """Return the held-out masks (n,) to compare by: the validation set, or k folds that hold something known."""
         if self.held is not None:
             return [self.held]
-        units = len(set(self.examples.units.tolist()))
-        fold = self.examples.folds(min(k, max(2, units)), seed=self.seed)
-        masks = [fold == number for number in np.unique(fold)]
-        return [mask for mask in masks if not mask.all() and (mask & is_learned(self.task, self.truth, ~mask)).any()]
+        masks = self.examples.held_in_turn(k, seed=self.seed)
+        return [mask for mask in masks if (mask & is_learned(self.task, self.truth, ~mask)).any()]
 
     def question(self, strategies: Sequence[Strategy] | None, budget: float) -> dict[str, Any]:
         """Return what unfinished work must agree on to be gone on with."""

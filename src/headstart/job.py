@@ -15,7 +15,7 @@ from headstart.adaptation import adapt_to, asked_strategies
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.comparison.proof import prove
-from headstart.data import Dataset, Finding, check, read
+from headstart.data import TEST_SHARE, Dataset, Finding, check, read
 from headstart.devices import processes
 from headstart.evaluation import evaluate
 from headstart.ground import begin
@@ -29,7 +29,6 @@ from headstart.strategies import HEAD_ONLY, Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, some, user_path
 
-TEST_SHARE = 0.2
 DEFAULTS = {"test": TEST_SHARE, "seed": 0}
 
 

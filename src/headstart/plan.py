@@ -32,6 +32,7 @@ from headstart.strategies import (
     Probe,
     Strategy,
     as_fields,
+    below,
     from_fields,
 )
 from headstart.tasks import Task
@@ -189,14 +190,13 @@ def make_plan(
     trainings, answered = _work(len(strategies), folds, held)
     offers = []
     for strategy in strategies:
-        kept, why = _storage(backbone, strategy, n, precision)
-        cost, memory = 0.0, 0
-        if not isinstance(strategy, HEAD_ONLY):
-            step = pilot(strategy, kept, precision)
-            cost = _forecast(strategy, backbone, n, step, trainings=trainings, answered=answered)
-            cuts = strategy.cuts(backbone)
-            below = backbone if strategy.cuts_source else strategy.begin(backbone, 0)
-            memory = 0 if kept == "none" else int(n * bytes_kept(below, cuts, precision, kept))
+        if isinstance(strategy, HEAD_ONLY):
+            offers.append(_Offer(strategy))
+            continue
+        network, cuts = below(strategy, backbone), strategy.cuts(backbone)
+        kept, why = _storage(network, cuts, n, precision)
+        cost = _forecast(strategy, backbone, n, pilot(strategy, kept, precision), trainings, answered)
+        memory = 0 if kept == "none" else int(n * bytes_kept(network, cuts, precision, kept))
         offers.append(_Offer(strategy, kept, cost, memory, why))
     rest = budget - lacking * execution.seconds
     taken, left_out = (offers, []) if are_asked else _within(offers, rest, backbone)
@@ -220,10 +220,10 @@ class _Offer:
     """A strategy that might be considered: how its states are kept, the seconds and bytes it takes, why it is so."""
 
     strategy: Strategy
-    storage: Storage
-    seconds: float
-    memory: int
-    why: str
+    storage: Storage = "whole"
+    seconds: float = 0.0
+    memory: int = 0
+    why: str = ""
 
 
 def _within(offers: list[_Offer], rest: float, backbone: Backbone) -> tuple[list[_Offer], list[str]]:
@@ -305,7 +305,7 @@ def _work(strategies: int, folds: int, held: float | None) -> tuple[float, float
 
 
 def _forecast(
-    strategy: Learning, backbone: Backbone, n: int, step: float, *, trainings: float = 1.0, answered: float = 0.0
+    strategy: Learning, backbone: Backbone, n: int, step: float, trainings: float = 1.0, answered: float = 0.0
 ) -> float:
     """Return the seconds of so many trainings on n examples, a share of which is answered around every epoch."""
     schedule = strategy.settled(backbone)
@@ -313,15 +313,11 @@ def _forecast(
     return step * steps * (schedule.epochs * trainings + (schedule.epochs + 1) * answered * ANSWERING)
 
 
-def _storage(backbone: Backbone, strategy: Strategy, n: int, precision: Precision) -> tuple[Storage, str]:
-    """Decide how the states at a strategy's cuts are kept, and say why where that is not as they are.
+def _storage(backbone: Backbone, cuts: Sequence[int], n: int, precision: Precision) -> tuple[Storage, str]:
+    """Decide how the states at some cuts of a network are kept, and say why where that is not as they are.
 
     They are not kept where computing them again takes no longer than reading them.
     """
-    if isinstance(strategy, HEAD_ONLY):
-        return "whole", ""
-    cuts = strategy.cuts(backbone)
-    backbone = backbone if strategy.cuts_source else strategy.begin(backbone, 0)
     each = sum(bytes_at(backbone, cut, precision) for cut in cuts)
     if cuts[-1] and each / COPY_SPEED > sum(seconds_below(backbone, cut, precision) for cut in cuts):
         words = f"what lies below cut {cuts[-1]} is computed anew each time: reading {each / 1e3:,.0f} kB takes longer"

@@ -155,11 +155,8 @@ def show_proof(proof: Proof) -> None:
         OUT.print(words)
     if proof.forgetting is not None:
         OUT.print(proof.forgetting.sentence)
-    names = {"learned_from": "learned from", "held_out": "held out", "tested": "tested", "shuffled": "shuffled labels"}
-    words = ", ".join(f"{names[name]} {100 * error:.1f}" for name, error in proof.gaps.items())
-    if proof.seeds:
-        words += f"; by seed {', '.join(f'{100 * error:.1f}' for error in proof.seeds)}"
-    OUT.print(Text(f"errors in %: {words}", style="dim"))
+    words = "; ".join(f"{name} {error}" for name, error in proof.gaps_in_words)
+    OUT.print(Text(f"errors: {words}", style="dim"))
 
 
 def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:

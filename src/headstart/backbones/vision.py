@@ -30,7 +30,7 @@ EXTREME_RATIO = 8.0
 """Beyond this aspect ratio the middle is cut out before resizing, so that a thin strip does not grow to gigabytes."""
 
 
-def build_trunk(name: str, channels: int, *, pretrained: bool = False, **arguments: Any) -> nn.Module:
+def build_trunk(name: str, channels: int, /, *, pretrained: bool = False, **arguments: Any) -> nn.Module:
     """Return a timm network without its classifier: pictures (n, c, h, w) to pooled features (n, d).
 
     With another channel count than 3, pretrained first-layer weights are summed (1) or repeated and rescaled, as

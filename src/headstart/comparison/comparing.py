@@ -11,7 +11,7 @@ from headstart.adaptation import adapt_to, asked_strategies
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
 from headstart.comparison.proof import Proof, prove
-from headstart.data import Finding, check, read
+from headstart.data import TEST_SHARE, Finding, check, read
 from headstart.ground import begin
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
@@ -20,7 +20,6 @@ from headstart.tasks import Kind
 from headstart.wording import user_path
 
 SCHEMA = "headstart.compare/1"
-TEST_SHARE = 0.2
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from headstart.comparison.ledger import look_at
 from headstart.comparison.luck import on_luck, seed_spread
 from headstart.comparison.verdicts import HARMS, HELPS, Verdict, judge
 from headstart.comparison.worth import CURVE_OF, in_words, worth_in_labels
-from headstart.data import Dataset, Finding
+from headstart.data import Dataset, Finding, spread
 from headstart.devices import steady, undisturbed
 from headstart.ground import Ground
 from headstart.heads import fit_head
@@ -32,6 +32,13 @@ from headstart.tasks import Task
 
 AFFORDABLE = 300.0
 """Seconds that the choice was forecast to take up to which further seeds are tried."""
+
+GAPS = {
+    "learned_from": "examples it learned from",
+    "held_out": "training examples held out in turn",
+    "tested": "test examples",
+    "shuffled": "shuffled labels, learned by heart",
+}
 
 GAPS_OF = 1_000
 """Training examples that are answered to see the gap to what was not learned from, at most."""
@@ -130,12 +137,27 @@ class Proof:
 
     @property
     def seconds_to_match(self) -> tuple[float, bool] | None:
-        """CPU-seconds that no transfer would need for as many labels, and whether that is only the least of it."""
+        """CPU-seconds that no transfer would need for as many labels, and whether that is only the least of it.
+
+        None where it cannot be told that it needs more labels at all.
+        """
         if self.labels is None or "without" not in self.cpu:
             return None
         is_open = self.labels.high is None or self.labels.value is None
+        if is_open and self.labels.low <= self.labels.given:
+            return None
         labels = self.labels.low if is_open else self.labels.value or self.labels.low
         return self.cpu["without"] * labels / self.labels.given, is_open
+
+    @property
+    def gaps_in_words(self) -> list[tuple[str, str]]:
+        """Each gap's name and its error, and the errors by seed: shares of wrong answers or, of numbers, squared."""
+        is_share = self.tested.data.task.kind == "classification"
+        rows = [(GAPS[name], f"{100 * one:.1f} %" if is_share else f"{one:.3f}") for name, one in self.gaps.items()]
+        if self.seeds:
+            shown = ", ".join(f"{100 * one:.1f}" if is_share else f"{one:.3f}" for one in self.seeds)
+            rows.append(("one fold held out, by seed", shown + (" %" if is_share else "")))
+        return rows
 
     def as_dict(self) -> dict[str, Any]:
         """Return the proof as JSON holds it, with the seconds it took this time."""
@@ -264,17 +286,12 @@ def _without(ground: Ground, adapted: Adapted) -> Adapted:
 def _gaps(adapted: Adapted, outputs: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Return the mean error on examples learned from, on those held out in turn, and on the test examples."""
     ground, arm, task = adapted.ground, adapted.choice.arm, adapted.model.task
-    few = ground.examples.take(_spread(len(ground.examples), GAPS_OF))
+    few = ground.examples.take(spread(len(ground.examples), GAPS_OF))
     fitted = adapted.model.outputs(few.inputs, contents=few.contents)
     gaps = {"learned_from": _mean_error(task, task.encode(few.values), fitted)}
     if arm is not None and arm.seen.any():
         gaps["held_out"] = _mean_error(task, ground.truth[arm.seen], arm.outputs[arm.seen])
     return {**gaps, "tested": _mean_error(task, truth, outputs), "shuffled": _memorised(adapted)}
-
-
-def _spread(n: int, most: int) -> np.ndarray:
-    """Return at most so many places from 0 to n - 1, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))
 
 
 def _memorised(adapted: Adapted) -> float:
@@ -283,7 +300,7 @@ def _memorised(adapted: Adapted) -> float:
     It stands on the source's features at the top, with the chosen penalty.
     """
     ground, probe = adapted.ground, adapted.choice.probe
-    places = _spread(len(ground.examples), CURVE_OF)
+    places = spread(len(ground.examples), CURVE_OF)
     truth = np.random.default_rng(ground.seed).permutation(ground.truth[places])
     features = ground.features_at(None)[places]
     head = fit_head(features, truth, ground.task, probe.strength or DEFAULT_STRENGTH)

@@ -97,7 +97,9 @@ class Dataset:
         given = self.given or ()
         return self.take([index for index, name in enumerate(given) if name == split])
 
-    def three_sets(self, *, test: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset | None, Dataset, str]:
+    def three_sets(
+        self, *, test: float = splits.TEST_SHARE, seed: int = 0
+    ) -> tuple[Dataset, Dataset | None, Dataset, str]:
         """Return train, validation (or None) and test, and say where they come from: given, or split by us.
 
         Raises:
@@ -116,7 +118,7 @@ class Dataset:
         validation = self.given_part("validation")
         return self.given_part("train"), validation if len(validation) else None, self.given_part("test"), ""
 
-    def split(self, *, test: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
+    def split(self, *, test: float = splits.TEST_SHARE, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Return (train, test): a pure function of content, group and seed, stratified by class.
 
         Groups, exact copies and near-duplicates stay on one side.
@@ -145,6 +147,15 @@ class Dataset:
     def folds(self, k: int, *, seed: int = 0) -> np.ndarray:
         """Return (n,) the fold in [0, k) of each example, for cross-validation."""
         return splits.fold_of(self.units, self.keys, self.strata, k, seed)
+
+    def held_in_turn(self, k: int, *, seed: int = 0) -> list[np.ndarray]:
+        """Return the masks (n,) of what each of k folds holds out; of fewer where there are fewer units.
+
+        A fold that would hold everything, so that nothing is left to learn from, is none.
+        """
+        fold = self.folds(min(k, max(2, len(set(self.units.tolist())))), seed=seed)
+        masks = [fold == number for number in np.unique(fold)]
+        return [mask for mask in masks if not mask.all()]
 
     def joined_with(self, other: Dataset) -> Dataset:
         """Return the examples of both, this one's first; both come from one reading."""

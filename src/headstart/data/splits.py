@@ -15,6 +15,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+TEST_SHARE = 0.2
+"""What is held out where nothing is said."""
+
 TOLERATED = 0.25
 UNITS_FOR_TEST = 3
 FULL_RANGE = 2**64
@@ -59,6 +62,11 @@ def fold_of(units: np.ndarray, keys: Sequence[str], strata: Sequence[object], k:
         counts[best] += len(members[unit])
         total[best] += len(members[unit])
     return fold
+
+
+def spread(n: int, most: int) -> np.ndarray:
+    """Return at most so many places from 0 to n - 1, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))
 
 
 def _by_unit(

@@ -15,6 +15,7 @@ import torch
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch
 from headstart.checkpoints import digest_of
+from headstart.data import spread
 from headstart.devices import allowed_precisions, choose_device, memory_kept, moved
 from headstart.frozen.execution import EXACT, REPAYS, Execution, Reader, cosines, features_reader, has_openvino
 from headstart.frozen.passes import MASK, contents_of, shelf_for
@@ -156,7 +157,7 @@ def exact_features(backbone: Backbone, inputs: Sequence[Any], contents: Sequence
 def few_of(inputs: Sequence[Any]) -> list[int]:
     """Return the places of a few inputs, of all lengths."""
     order = sorted(range(len(inputs)), key=lambda place: len(inputs[place]) if isinstance(inputs[place], str) else 0)
-    return [order[place] for place in np.linspace(0, len(inputs) - 1, min(SAMPLE, len(inputs))).astype(int)]
+    return [order[place] for place in spread(len(inputs), SAMPLE)]
 
 
 def _batch_of(backbone: Backbone, inputs: Sequence[Any]) -> Batch:

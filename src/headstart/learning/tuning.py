@@ -26,7 +26,7 @@ from headstart.learning.rates import RangeTest, range_test, seconds_a_step
 from headstart.learning.relation import Relation
 from headstart.learning.training import Trained, train
 from headstart.progress import Progress, silent
-from headstart.strategies import Learning
+from headstart.strategies import Learning, below
 from headstart.strategies.schedule import Schedule
 from headstart.tasks import Task
 
@@ -57,6 +57,7 @@ class Tuning:
         seed: of everything drawn.
         precision: "fp32" or "bf16".
         keeper: where unfinished work is kept.
+        known_head: what the source was trained with, where its classes are used; None otherwise.
     """
 
     strategy: Learning
@@ -71,6 +72,7 @@ class Tuning:
     seed: int
     precision: Precision
     keeper: Checkpoints
+    known_head: tuple[np.ndarray, np.ndarray] | None = None
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -121,11 +123,6 @@ class Tuning:
         if self.known_head is None or self.features is None:
             return None
         return Relation.between(self.known_head, self.features[fitted], self.truth[fitted], self.task.n_outputs)
-
-    @cached_property
-    def known_head(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The head the source was trained with, where its classes are used; None otherwise."""
-        return _head_of(self.source, self.task) if self.schedule.relation else None
 
     def _head(self, own: Backbone, fitted: np.ndarray, target: Target) -> Head:
         """Return the head to begin with: the probe's on the source's features, or one that says nothing."""
@@ -210,7 +207,7 @@ def begin_tuning(
         OptionError: there is no such cut, or nothing above it to learn.
         DataError: an input cannot be read.
     """
-    first = source if strategy.cuts_source else strategy.begin(source, seed)
+    first = below(strategy, source, seed)
     states = [
         states_at(
             first,
@@ -226,12 +223,13 @@ def begin_tuning(
         )
         for cut in strategy.cuts(source)
     ]
+    schedule = strategy.settled(source)
     return Tuning(
         strategy,
         source,
         examples,
         task,
-        strategy.settled(source),
+        schedule,
         states,
         features if strategy.starts_from_probe else None,
         min(strength, SOFTEST),
@@ -239,6 +237,7 @@ def begin_tuning(
         seed,
         precision,
         keeper or Checkpoints(),
+        _head_of(source, task) if schedule.relation else None,
     )
 
 

@@ -19,7 +19,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.card import Card
 from headstart.backbones.listing import list_backbones
 from headstart.checkpoints import Checkpoints
-from headstart.data import Dataset, Finding, check, read
+from headstart.data import TEST_SHARE, Dataset, Finding, check, read, spread
 from headstart.devices import undisturbed
 from headstart.errors import BackboneError, DataError, OptionError
 from headstart.frozen.execution import EXACT
@@ -36,7 +36,6 @@ from headstart.tasks import Kind, Task
 from headstart.wording import some
 
 SCHEMA = "headstart.rank/1"
-TEST_SHARE = 0.2
 OFFLINE = "offline"
 RANDOM = "random weights"
 SCORED_ON = 5_000
@@ -391,6 +390,6 @@ def _rank_of(contender: Contender) -> int:
 
 def _scored(ground: Ground, features: np.ndarray, scores: Sequence[str]) -> dict[str, float | None]:
     """Return scores of features, on a sample where there are very many examples."""
-    few = np.linspace(0, len(features) - 1, min(SCORED_ON, len(features))).astype(int)
+    few = spread(len(features), SCORED_ON)
     masks = [mask[few] for mask in ground.folds(FOLDS)]
     return {name: score_of(name, features[few], ground.truth[few], ground.task, masks) for name in scores}

@@ -29,12 +29,6 @@ SHOWN = 12
 THUMBNAIL = 256
 TEXT_SHOWN = 400
 VERSIONS = ("torch", "transformers", "timm", "scikit-learn", "numpy")
-GAPS = {
-    "learned_from": "examples it learned from",
-    "held_out": "training examples held out in turn",
-    "tested": "test examples",
-    "shuffled": "shuffled labels, learned by heart",
-}
 
 
 def write_report(result: Result, path: Path, command: str) -> None:
@@ -178,19 +172,11 @@ def _curves(result: Result) -> dict[str, Any]:
 
 def _gaps(result: Result) -> dict[str, Any]:
     kind, record = result.model.task.kind, result.model.record
-    is_share = kind == "classification"
-    rows = [
-        {"name": GAPS[name], "value": f"{100 * value:.1f} %" if is_share else f"{value:.3f}"}
-        for name, value in result.proof.gaps.items()
-    ]
-    if result.proof.seeds:
-        shown = ", ".join(f"{100 * one:.1f}" if is_share else f"{one:.3f}" for one in result.proof.seeds)
-        rows.append({"name": "one fold held out, by seed", "value": shown + (" %" if is_share else "")})
     words = "A gap between what was learned from and what was not is memory. "
     words += "Shuffled labels are what the head alone can learn by heart where there is nothing to learn."
     return {
-        "gaps": rows,
-        "gap_measure": "wrong answers" if is_share else "quadratic error",
+        "gaps": result.proof.gaps_in_words,
+        "gap_measure": "wrong answers" if kind == "classification" else "quadratic error",
         "gap_words": words,
         "forgetting": "" if result.proof.forgetting is None else f"{result.proof.forgetting.sentence.capitalize()}.",
         "training_drawing": plots.training_curves(record) if record.get("curve") else "",

@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, replace
 from typing import Any, TypeAlias, cast
 
+from headstart.backbones.backbone import Backbone
 from headstart.errors import OptionError
 from headstart.strategies.finetune import FineTune
 from headstart.strategies.lora import LoRA
@@ -60,9 +61,15 @@ __all__ = [
     "Schedule",
     "Strategy",
     "as_fields",
+    "below",
     "contenders",
     "from_fields",
 ]
+
+
+def below(strategy: Learning, source: Backbone, seed: int = 0) -> Backbone:
+    """Return the network below a strategy's cuts: the source or, where that is not used, what is drawn in its place."""
+    return source if strategy.cuts_source else strategy.begin(source, seed)
 
 
 def as_fields(strategy: Strategy) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def fit_probe(
         part = _Question(task, features[sample], train.take(sample), truth[sample])
     else:
         part = _Question(task, features, train, truth)
-    folds = _folds(probe, part.examples, seed) if held is None else [held[sample]]
+    folds = part.examples.held_in_turn(probe.folds, seed=seed) if held is None else [held[sample]]
     part = replace(part, folds=tuple(fold for fold in folds if _teaches(task, part.truth, fold)))
     trials = _trials(probe, part, progress) if part.folds else {DEFAULT_STRENGTH: _Trial.none(part.truth)}
     strength = min(trials, key=lambda value: (trials[value].loss, value))
@@ -199,12 +199,6 @@ def _trials(probe: Probe, question: _Question, progress: Progress) -> dict[float
             break
     progress("choosing the penalty", len(probe.strengths), len(probe.strengths))
     return trials
-
-
-def _folds(probe: Probe, train: Dataset, seed: int) -> list[np.ndarray]:
-    """Return the held-out masks (n,); fewer than asked for where there are few units."""
-    fold = train.folds(min(probe.folds, max(2, len(set(train.units.tolist())))), seed=seed)
-    return [fold == number for number in np.unique(fold)]
 
 
 def _teaches(task: Task, truth: np.ndarray, held: np.ndarray) -> bool:
