@@ -25,6 +25,9 @@ SCHEDULES = {
     "static": Schedule(epochs=30, rate=1e-2, head_rate=1e-2, decay=1.0),
 }
 SMALL_IMAGE = "resnet10t"
+HALF_WIDTH = {"channels": [32, 64, 128, 256], "stem_width": 16}
+"""Of a few hundred pictures it learns no less than the whole one, in half the time (decisions/0014)."""
+
 SMALL_SIDE = 64
 SMALL_TEXT = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
 
@@ -34,8 +37,8 @@ class FromScratch:
     """Learn a network from random weights: the same one, or a small one of its modality's kind.
 
     Attributes:
-        network: "same" has the backbone's architecture; "small" is a ResNet-10 on 64 × 64 pixels, or a BERT of two
-            layers with the backbone's tokens (the size of BERT-Tiny: Turc et al. 2019).
+        network: "same" has the backbone's architecture; "small" is a ResNet-10 of half the width on 64 × 64 pixels,
+            or a BERT of two layers with the backbone's tokens (the size of BERT-Tiny: Turc et al. 2019).
         epochs, rate, batch_size: of the schedule; None takes the defaults.
         augment: pictures: draw a part of each anew in every epoch ("crop"), and mirror it ("flip").
         views: pictures: in how many fixed views each is kept, in place of drawing anew; 0 draws anew.
@@ -123,7 +126,7 @@ def _small(backbone: Backbone) -> dict[str, Any]:
     own = backbone.architecture.get("source", backbone.architecture)
     if own["library"] == "timm":
         preprocessing = {**own["preprocessing"], "input_size": [own["channels"], SMALL_SIDE, SMALL_SIDE]}
-        return {**own, "name": SMALL_IMAGE, "preprocessing": preprocessing, "arguments": {}}
+        return {**own, "name": SMALL_IMAGE, "preprocessing": preprocessing, "arguments": HALF_WIDTH}
     tokenizer: Any = getattr(backbone.prepare, "tokenizer", None)
     length = min(int(own["max_length"]), 512)
     config = {
