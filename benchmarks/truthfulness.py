@@ -9,7 +9,7 @@ import argparse
 
 import numpy as np
 
-from headstart.choosing import Arm, choose
+from headstart.arms import Arm, choose
 from headstart.comparison.verdicts import HELPS, UNPROVEN, judge
 from headstart.tasks import Task
 

@@ -1,6 +1,7 @@
 """Arms without transfer: fitted out of fold, saved, loaded and asked like any other model."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,11 +9,15 @@ import pytest
 
 import headstart as hs
 from headstart.adaptation import adapt_to
+from headstart.arms import Arm, choose, is_hopeless
 from headstart.baselines import classical, fit_without
 from headstart.checkpoints import Checkpoints
 from headstart.ground import begin
 from headstart.progress import silent
-from headstart.strategies import Classical, Majority, Probe, contenders
+from headstart.strategies import Classical, FromScratch, Majority, Probe, contenders
+from headstart.tasks import Task
+from headstart.telling import arm_in_words
+from tests import tiny
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
@@ -175,3 +180,49 @@ def test_two_sources_of_one_name_are_refused(rows, tmp_path):
         hs.adapt(data, backbone="wordllama", seed=len(folder)).save(tmp_path / folder / "m.headstart")
     with pytest.raises(hs.OptionError, match="two sources are called"):
         hs.fit(rows, backbone=[str(tmp_path / folder / "m.headstart") for folder in ("a", "b")])
+
+
+def said(right):
+    """Outputs (n, 2) that are sure, and right where they should be; the truth is always the first class."""
+    return np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
+
+
+def test_only_what_stands_far_behind_on_enough_examples_is_hopeless():
+    task, dice = Task("label", "classification", ("a", "b")), np.random.default_rng(0)
+    truth, seen = np.zeros(60, dtype=int), np.ones(60, dtype=bool)
+    good, bad = (Arm(name, name, "", said(dice.random(60) < share), seen) for name, share in (("g", 0.95), ("b", 0.4)))
+    assert is_hopeless(bad, [good], truth, task, None)
+    assert not is_hopeless(good, [bad], truth, task, None)
+    assert not is_hopeless(bad, [], truth, task, None)
+    assert not is_hopeless(bad, [good], truth, task, np.repeat(np.arange(6), 10)), "six groups are too few to tell"
+
+
+def test_equal_contenders_are_hardly_ever_given_up():
+    task, dice = Task("label", "classification", ("a", "b")), np.random.default_rng(1)
+    truth, seen = np.zeros(40, dtype=int), np.ones(40, dtype=bool)
+    pairs = [[Arm("a", "a", "", said(dice.random(40) < 0.7), seen) for _ in range(2)] for _ in range(1000)]
+    assert sum(is_hopeless(one, [other], truth, task, None) for one, other in pairs) <= 1
+    assert choose(pairs[0], truth, task, None)[0] in (0, 1)
+
+
+def test_what_cannot_win_is_not_run_to_the_end_and_said():
+    ground = begin(tiny.texts(120), None, tiny.text_backbone(), 0, Checkpoints(), silent)
+    phases = []
+    ground = replace(ground, progress=lambda phase, done, total: phases.append((phase, done, total)))
+    strategies = [Majority(), Classical(), Probe(), FromScratch(network="small", epochs=1)]
+    found = adapt_to(ground, strategies, with_rival=True)
+    arms = {arm["strategy"]: arm for arm in found.model.record["arms"]}
+    assert [name for name, arm in arms.items() if arm["given_up"]] == ["scratch"]
+    seen = {name: arm["metrics"][arm["headline"]]["n"] for name, arm in arms.items()}
+    assert seen == {"majority": 120, "classical": 120, "probe": 120, "scratch": 24}
+    assert arms["scratch"]["behind"] > 4 * arms["scratch"]["standard_error"] > 0
+    assert sum(done == total for phase, done, total in phases if phase.startswith("learning from scratch")) == 1
+    assert arm_in_words(arms["scratch"]) == "from scratch, cut 0 (given up)"
+    sides = {found.choice.strategy.transfers, found.choice.rival.strategy.transfers}
+    assert sides == {True, False}
+
+
+def test_the_first_with_transfer_is_never_given_up():
+    ground = begin(tiny.texts(120), None, tiny.text_backbone(), 0, Checkpoints(), silent)
+    found = adapt_to(ground, [Majority(), Classical(), hs.FineTune(cut=2, epochs=1, rate=1e-7)], with_rival=True)
+    assert not any(arm["given_up"] for arm in found.model.record["arms"])

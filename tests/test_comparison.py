@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headstart.choosing import Arm, choose
+from headstart.arms import Arm, choose
 from headstart.comparison.curves import Curve, labels_to_match, learning_curve
 from headstart.comparison.ledger import alpha_at, look_at
 from headstart.comparison.verdicts import HARMS, HELPS, UNPROVEN, judge

@@ -62,6 +62,11 @@ def test_the_time_no_transfer_would_need_is_said_only_where_it_needs_more_labels
     assert (proof.seconds_to_match is not None) is is_told
 
 
+def test_seeds_that_would_have_taken_too_long_are_said(reported):
+    proof = replace(reported[0].proof, seeds=(), untried=130.0)
+    assert proof.gaps_in_words[-1] == ("one fold held out, by seed", "not tried: 2 min more")
+
+
 def test_errors_of_numbers_are_told_as_they_are_and_shares_in_per_cent(reported):
     rows = [(f"film number {n} costs {n} coins", float(n)) for n in range(40)]
     numbers = hs.fit(rows, backbone="wordllama", task="regression").proof

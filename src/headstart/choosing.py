@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from headstart import metrics
+from headstart.arms import Arm, Standing, choose, is_hopeless
 from headstart.backbones.backbone import Backbone
 from headstart.baselines import fit_without
 from headstart.ground import Ground
@@ -21,30 +21,6 @@ from headstart.plan import FEWEST, Plan
 from headstart.statistics import FEWER_RESAMPLES
 from headstart.strategies import HEAD_ONLY, Probe, Strategy
 from headstart.strategies.probe import FOLDS, Fitted, is_learned
-from headstart.tasks import Task
-
-
-@dataclass(frozen=True, eq=False)
-class Arm:
-    """One contender, seen out of fold.
-
-    Attributes:
-        name: of the strategy.
-        word: what it is called in a sentence.
-        cut: the number of frozen stages, or "top"; "" without a network.
-        outputs: (n, c) or (n,) of examples it did not learn from.
-        seen: (n,) where there are such outputs.
-        epoch: the one that was best over all folds; None for a probe.
-        curves: the quadratic error on held-out examples by epoch, from 0, in each fold.
-    """
-
-    name: str
-    word: str
-    cut: int | str
-    outputs: np.ndarray
-    seen: np.ndarray
-    epoch: int | None = None
-    curves: list[list[float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +75,17 @@ def consider(ground: Ground, plan: Plan) -> Choice:
             choices.append(Choice(strategy, backbone, own, arms[-1], cpu=cpu))
             continue
         tuning, tested = _tuning(ground, plan, place, start)
-        arms.append(_out_of_fold(ground, tuning, folds, f"{place}-{strategy.name}") if folds else _unseen(tuning))
+        rivals = _rivals(strategy, choices)
+        name = f"{place}-{strategy.name}"
+        arms.append(
+            _out_of_fold(ground, tuning, folds, name, rivals, balanced=start.balanced) if folds else _unseen(tuning)
+        )
         choices.append(Choice(strategy, ground.backbone, start, arms[-1], tuning, arms[-1].epoch, (), tested))
     k = plan.folds if len(fitted) < len(plan.strategies) else FOLDS
     choices = [replace(choice, folds=k) for choice in choices]
     if not several or not folds:
         return replace(choices[_first_with_transfer(plan)], rival=_first_without(plan, choices))
-    best, standings = choose(arms, ground.truth, ground.task, ground.units, balanced=start.balanced)
+    best, standings = _chosen(ground, arms, balanced=start.balanced)
     if len(ground.examples) < FEWEST and any(one.transfers for one in plan.strategies):
         best = _first_with_transfer(plan)
     told = [_told(ground, arm, standing, arm is arms[best]) for arm, standing in zip(arms, standings, strict=True)]
@@ -135,9 +115,31 @@ def _rival(ground: Ground, arms: list[Arm], choices: list[Choice], best: int, *,
     ]
     if not others:
         return None
-    own = [arms[place] for place in others]
-    place, _ = choose(own, ground.truth, ground.task, ground.units, balanced=balanced)
+    place, _ = _chosen(ground, [arms[place] for place in others], balanced=balanced)
     return choices[others[place]]
+
+
+def _rivals(strategy: Strategy, choices: Sequence[Choice]) -> list[Arm]:
+    """Return the arms that a strategy may fall hopelessly behind; none before its own side of transfer has another.
+
+    Without transfer these are only the others without: the best of them is what transfer is held against.
+    """
+    alive = [one for one in choices if one.arm is not None and not one.arm.is_given_up]
+    own = [one for one in alive if one.strategy.transfers is strategy.transfers]
+    return [one.arm for one in (alive if own and strategy.transfers else own) if one.arm is not None]
+
+
+def _chosen(ground: Ground, arms: Sequence[Arm], *, balanced: bool) -> tuple[int, list[Standing]]:
+    """Choose among the arms that were not given up; those that were stand beside the best as they did on their fold."""
+    alive = [place for place, arm in enumerate(arms) if not arm.is_given_up]
+    own = [arms[place] for place in alive]
+    best, found = choose(own, ground.truth, ground.task, ground.units, balanced=balanced)
+    standings = dict(zip(alive, found, strict=True))
+    leader = arms[min(alive, key=lambda place: standings[place].error)]
+    for place in set(range(len(arms))) - set(alive):
+        _, (_, last) = choose([leader, arms[place]], ground.truth, ground.task, ground.units, balanced=balanced)
+        standings[place] = last
+    return alive[best], [standings[place] for place in range(len(arms))]
 
 
 def _read_at(ground: Ground, strategy: Strategy) -> int | str:
@@ -201,19 +203,33 @@ def _tuning(ground: Ground, plan: Plan, place: int, fitted: Fitted) -> tuple[Tun
     return tuning.at_rate(found.rate), asdict(found)
 
 
-def _out_of_fold(ground: Ground, tuning: Tuning, folds: list[np.ndarray], name: str) -> Arm:
-    """Learn without each fold in turn, answer it after every epoch, and keep the epoch that was best over all folds."""
-    shape = (
-        (len(ground.examples),) if ground.task.kind == "regression" else (len(ground.examples), ground.task.n_outputs)
-    )
-    seen = np.zeros(len(ground.examples), dtype=bool)
-    by_epoch = [np.zeros(shape) for _ in range(tuning.schedule.epochs + 1)]
-    curves = []
+def _out_of_fold(
+    ground: Ground, tuning: Tuning, folds: list[np.ndarray], name: str, rivals: Sequence[Arm], *, balanced: bool
+) -> Arm:
+    """Learn without each fold in turn, answer it after every epoch, and keep the epoch that was best over all folds.
+
+    An arm that falls hopelessly behind a rival on the first fold is not seen on the others.
+    """
+    answered: list[list[np.ndarray]] = []
     for number, held in enumerate(folds):
-        answered = _answered(ground, tuning, held, f"{name}-fold-{number + 1}")
-        last = len(answered) - 1
+        answered.append(_answered(ground, tuning, held, f"{name}-fold-{number + 1}"))
+        if number == 0 < len(folds) - 1:
+            first = _seen(ground, tuning, folds[:1], answered)
+            if is_hopeless(first, rivals, ground.truth, ground.task, ground.units, balanced=balanced):
+                return replace(first, is_given_up=True)
+    return _seen(ground, tuning, folds, answered)
+
+
+def _seen(ground: Ground, tuning: Tuning, folds: list[np.ndarray], answered: list[list[np.ndarray]]) -> Arm:
+    """Return the arm as folds saw it, at the epoch that was best over all of them."""
+    n, c = len(ground.examples), ground.task.n_outputs
+    seen = np.zeros(n, dtype=bool)
+    by_epoch = [np.zeros(n if ground.task.kind == "regression" else (n, c)) for _ in range(tuning.schedule.epochs + 1)]
+    curves = []
+    for held, answers in zip(folds, answered, strict=True):
+        last = len(answers) - 1
         for epoch, outputs in enumerate(by_epoch):
-            outputs[held] = answered[min(epoch, last)]
+            outputs[held] = answers[min(epoch, last)]
         known = held & is_learned(ground.task, ground.truth, ~held)
         seen |= known
         curves.append([float(_errors(ground, outputs, known).mean()) for outputs in by_epoch[: last + 1]])
@@ -260,71 +276,5 @@ def _told(ground: Ground, arm: Arm, standing: Standing, is_chosen: bool) -> dict
         "metrics": {name: one.as_dict() for name, one in measures.items()},
         "headline": headline if headline in measures else next(iter(measures)),
         "curves": arm.curves,
+        "given_up": arm.is_given_up,
     }
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How an arm stands beside the best.
-
-    Attributes:
-        error: its mean quadratic error out of fold: Brier's score (1950), or the squared error beside the variance.
-        behind: how much larger that is than the best arm's.
-        standard_error: of that difference, over units.
-    """
-
-    error: float
-    behind: float
-    standard_error: float
-
-    @property
-    def ties(self) -> bool:
-        """Whether it is within one standard error of the best."""
-        return self.behind <= self.standard_error
-
-
-def choose(
-    arms: Sequence[Arm], truth: np.ndarray, task: Task, units: np.ndarray | None, *, balanced: bool = False
-) -> tuple[int, list[Standing]]:
-    """Return the first arm that is within one standard error of the best one, and how each stands.
-
-    The one-standard-error rule (Breiman et al. 1984, section 3.4.3), on paired differences of the same examples, so
-    that what is hard for all arms tells nothing.
-
-    Args:
-        arms: the simplest first.
-        truth: (n,) or (n, c), as `Task.encode` gives it.
-        task: what is predicted.
-        units: (n,) what must not be separated; None where every example stands for itself.
-        balanced: weigh every class alike.
-    """
-    seen = np.logical_and.reduce([arm.seen for arm in arms])
-    if len(arms) == 1 or not seen.any():
-        return 0, [Standing(0.0, 0.0, 0.0) for _ in arms]
-    weights = _weights(truth[seen], task, balanced)
-    errors = np.stack([quadratic_errors(task, truth[seen], arm.outputs[seen]) for arm in arms])
-    means = (errors * weights).sum(1) / weights.sum()
-    best = int(means.argmin())
-    own = np.arange(int(seen.sum())) if units is None else np.unique(units[seen], return_inverse=True)[1]
-    standings = [
-        Standing(float(mean), *_difference(error - errors[best], weights, own))
-        for mean, error in zip(means, errors, strict=True)
-    ]
-    return next(place for place, standing in enumerate(standings) if standing.ties), standings
-
-
-def _weights(truth: np.ndarray, task: Task, balanced: bool) -> np.ndarray:
-    if not balanced or task.kind != "classification":
-        return np.ones(len(truth))
-    counts = np.bincount(truth, minlength=task.n_outputs)
-    return np.asarray(1.0 / counts[truth])
-
-
-def _difference(differences: np.ndarray, weights: np.ndarray, units: np.ndarray) -> tuple[float, float]:
-    """Return a weighted mean and its standard error over units (a ratio estimate: Cochran 1977, section 6.4)."""
-    mean = float((differences * weights).sum() / weights.sum())
-    residuals = np.bincount(units, weights * (differences - mean))
-    k = len(residuals)
-    if k < 2:
-        return mean, math.inf
-    return mean, float(math.sqrt(k / (k - 1) * (residuals**2).sum()) / weights.sum())

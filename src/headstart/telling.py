@@ -49,9 +49,13 @@ def percent(value: float, low: float, high: float) -> str:
 
 
 def arm_in_words(arm: dict[str, Any], words: str = ", cut {}") -> str:
-    """Name a contender, and where it is cut; nothing of one that is read at the top, or where there is none."""
+    """Name a contender, and where it is cut; nothing of one that is read at the top, or where there is none.
+
+    One that was given up says so.
+    """
     name = arm["word"] if arm["strategy"] == "finetune" else STRATEGIES[arm["strategy"]]
-    return str(name) + (words.format(arm["cut"]) if isinstance(arm["cut"], int) else "")
+    place = words.format(arm["cut"]) if isinstance(arm["cut"], int) else ""
+    return f"{name}{place}{' (given up)' if arm.get('given_up') else ''}"
 
 
 def why_chosen(arms: Sequence[dict[str, Any]]) -> str:

@@ -11,12 +11,22 @@ from headstart.choosing import Choice
 from headstart.comparison.curves import errors_of
 from headstart.data import Finding
 from headstart.ground import Ground
+from headstart.plan import Plan
 
 SEEDS = 2
 """Further seeds that are tried, on one fold."""
 
+AFFORDABLE = 60.0
+"""Seconds that they may take together."""
+
 MUCH = 0.03
 """Error that two standard deviations over seeds may reach before it is said."""
+
+
+def seconds_for(choice: Choice, plan: Plan) -> float:
+    """Return what further seeds of a choice would take: it was forecast for as many trainings as there are folds."""
+    forecast = dict(zip(plan.strategies, plan.seconds, strict=True)).get(choice.strategy, 0.0)
+    return forecast * SEEDS * (1 - 1 / plan.folds) / plan.folds
 
 
 def seed_spread(ground: Ground, choice: Choice) -> tuple[float, ...]:

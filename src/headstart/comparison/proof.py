@@ -13,7 +13,7 @@ from headstart.choosing import Choice
 from headstart.comparison.curves import Curve, Labels, errors_of
 from headstart.comparison.forgetting import Forgetting, forgotten
 from headstart.comparison.ledger import look_at
-from headstart.comparison.luck import on_luck, seed_spread
+from headstart.comparison.luck import AFFORDABLE, on_luck, seconds_for, seed_spread
 from headstart.comparison.verdicts import HARMS, HELPS, Verdict, judge
 from headstart.comparison.worth import CURVE_OF, in_words, worth_in_labels
 from headstart.data import Dataset, Finding, spread
@@ -29,9 +29,7 @@ from headstart.ranking.standings import difference
 from headstart.strategies import Classical, Majority
 from headstart.strategies.probe import DEFAULT_STRENGTH
 from headstart.tasks import Task
-
-AFFORDABLE = 300.0
-"""Seconds that the choice was forecast to take up to which further seeds are tried."""
+from headstart.wording import seconds_in_words
 
 GAPS = {
     "learned_from": "examples it learned from",
@@ -39,6 +37,7 @@ GAPS = {
     "tested": "test examples",
     "shuffled": "shuffled labels, learned by heart",
 }
+BY_SEED = "one fold held out, by seed"
 
 GAPS_OF = 1_000
 """Training examples that are answered to see the gap to what was not learned from, at most."""
@@ -104,6 +103,7 @@ class Proof:
         cpu: seconds of all processors that learning took on each side: "with" and "without".
         forgetting: of the source's own classes; None where nothing of it was learned over, or its head is not known.
         seeds: the mean error on one fold held out, with the run's own seed and with others; empty where none is drawn.
+        untried: seconds that other seeds would have taken, where that was too long.
         forecast: of the gain; None where nothing was seen of it before.
     """
 
@@ -120,6 +120,7 @@ class Proof:
     cpu: dict[str, float]
     forgetting: Forgetting | None = None
     seeds: tuple[float, ...] = ()
+    untried: float = 0.0
     forecast: Forecast | None = None
 
     @property
@@ -156,7 +157,9 @@ class Proof:
         rows = [(GAPS[name], f"{100 * one:.1f} %" if is_share else f"{one:.3f}") for name, one in self.gaps.items()]
         if self.seeds:
             shown = ", ".join(f"{100 * one:.1f}" if is_share else f"{one:.3f}" for one in self.seeds)
-            rows.append(("one fold held out, by seed", shown + (" %" if is_share else "")))
+            rows.append((BY_SEED, shown + (" %" if is_share else "")))
+        elif self.untried:
+            rows.append((BY_SEED, f"not tried: {seconds_in_words(self.untried)} more"))
         return rows
 
     def as_dict(self) -> dict[str, Any]:
@@ -207,15 +210,17 @@ def prove(
     outputs = adapted.model.outputs(tested.inputs, contents=tested.contents, progress=progress)
     truth = task.encode(tested.values)
     gaps, plan = _gaps(adapted, outputs, truth), Plan.from_dict(adapted.model.record["plan"])
+    wait = seconds_for(choice, plan)
     with steady(plan.threads):
-        seeds = seed_spread(ground, choice) if _seconds_of(choice, plan) <= AFFORDABLE else ()
+        seeds = seed_spread(ground, choice) if wait <= AFFORDABLE else ()
+    untried = wait if wait > AFFORDABLE else 0.0
     lost = forgotten(adapted, tested)
     lucky = on_luck(seeds, task.kind == "classification")
     shown = Tested(tested, truth, outputs, _held_out(adapted))
     mine = "with" if choice.strategy.transfers else "without"
     if rival is None or other is None:
         sides, cpu = {mine: in_words(choice, ground)}, {mine: adapted.cpu[0]}
-        return Proof(None, sides, mine, None, (), None, overlap, gaps, lucky, shown, cpu, lost, seeds)
+        return Proof(None, sides, mine, None, (), None, overlap, gaps, lucky, shown, cpu, lost, seeds, untried)
     theirs = rival.outputs(tested.inputs, contents=tested.contents, progress=progress)
     pair = {mine: (outputs, choice), "without" if mine == "with" else "with": (theirs, other)}
     units = np.unique(tested.groups, return_inverse=True)[1] if tested.groups is not None else None
@@ -239,6 +244,7 @@ def prove(
         cpu,
         lost,
         seeds,
+        untried,
         _forecast(ground, pair["with"][1], pair["without"][1], ranking),
     )
 
@@ -262,12 +268,6 @@ def _forecast(ground: Ground, ours: Choice, theirs: Choice, ranking: Ranking | N
         return Forecast(difference(other, own, units), "held out")
     found = corrected_t(np.array([(other - own)[fold].mean() for fold in folds]), 1 / len(folds))
     return Forecast((found.value, max(found.low, -1.0), min(found.high, 1.0)), "held out")
-
-
-def _seconds_of(choice: Choice, plan: Plan) -> float:
-    """Return what a choice was forecast to take, out of fold and at the end."""
-    forecast = dict(zip(plan.strategies, plan.seconds, strict=True))
-    return forecast.get(choice.strategy, 0.0)
 
 
 def _held_out(adapted: Adapted) -> tuple[np.ndarray, np.ndarray] | None:

@@ -1,0 +1,136 @@
+"""Arms: contenders as training examples saw them that they did not learn from; which is chosen, which is given up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from headstart.metrics import quadratic_errors
+from headstart.tasks import Task
+
+HOPELESS = 4.0
+"""Standard errors behind another one, on the first fold, from which a contender is given up: by chance once in 30,000
+times, and of a handful of folds and contenders hardly ever."""
+
+FEWEST_UNITS = 20
+"""Units that a fold must hold for that: the spread of fewer is not known well enough."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One contender, seen out of fold.
+
+    Attributes:
+        name: of the strategy.
+        word: what it is called in a sentence.
+        cut: the number of frozen stages, or "top"; "" without a network.
+        outputs: (n, c) or (n,) of examples it did not learn from.
+        seen: (n,) where there are such outputs.
+        epoch: the one that was best over all folds; None for a probe.
+        curves: the quadratic error on held-out examples by epoch, from 0, in each fold.
+        is_given_up: after its first fold, where it stood hopelessly behind another.
+    """
+
+    name: str
+    word: str
+    cut: int | str
+    outputs: np.ndarray
+    seen: np.ndarray
+    epoch: int | None = None
+    curves: list[list[float]] = field(default_factory=list)
+    is_given_up: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an arm stands beside the best.
+
+    Attributes:
+        error: its mean quadratic error out of fold: Brier's score (1950), or the squared error beside the variance.
+        behind: how much larger that is than the best arm's.
+        standard_error: of that difference, over units.
+    """
+
+    error: float
+    behind: float
+    standard_error: float
+
+    @property
+    def ties(self) -> bool:
+        """Whether it is within one standard error of the best."""
+        return self.behind <= self.standard_error
+
+
+def choose(
+    arms: Sequence[Arm], truth: np.ndarray, task: Task, units: np.ndarray | None, *, balanced: bool = False
+) -> tuple[int, list[Standing]]:
+    """Return the first arm that is within one standard error of the best one, and how each stands.
+
+    The one-standard-error rule (Breiman et al. 1984, section 3.4.3), on paired differences of the same examples, so
+    that what is hard for all arms tells nothing.
+
+    Args:
+        arms: the simplest first.
+        truth: (n,) or (n, c), as `Task.encode` gives it.
+        task: what is predicted.
+        units: (n,) what must not be separated; None where every example stands for itself.
+        balanced: weigh every class alike.
+    """
+    seen = np.logical_and.reduce([arm.seen for arm in arms])
+    if len(arms) == 1 or not seen.any():
+        return 0, [Standing(0.0, 0.0, 0.0) for _ in arms]
+    weights = _weights(truth[seen], task, balanced)
+    errors = np.stack([quadratic_errors(task, truth[seen], arm.outputs[seen]) for arm in arms])
+    means = (errors * weights).sum(1) / weights.sum()
+    best = int(means.argmin())
+    own = np.arange(int(seen.sum())) if units is None else np.unique(units[seen], return_inverse=True)[1]
+    standings = [
+        Standing(float(mean), *_difference(error - errors[best], weights, own))
+        for mean, error in zip(means, errors, strict=True)
+    ]
+    return next(place for place, standing in enumerate(standings) if standing.ties), standings
+
+
+def _weights(truth: np.ndarray, task: Task, balanced: bool) -> np.ndarray:
+    if not balanced or task.kind != "classification":
+        return np.ones(len(truth))
+    counts = np.bincount(truth, minlength=task.n_outputs)
+    return np.asarray(1.0 / counts[truth])
+
+
+def _difference(differences: np.ndarray, weights: np.ndarray, units: np.ndarray) -> tuple[float, float]:
+    """Return a weighted mean and its standard error over units (a ratio estimate: Cochran 1977, section 6.4)."""
+    mean = float((differences * weights).sum() / weights.sum())
+    residuals = np.bincount(units, weights * (differences - mean))
+    k = len(residuals)
+    if k < 2:
+        return mean, math.inf
+    return mean, float(math.sqrt(k / (k - 1) * (residuals**2).sum()) / weights.sum())
+
+
+def is_hopeless(
+    own: Arm, rivals: Sequence[Arm], truth: np.ndarray, task: Task, units: np.ndarray | None, *, balanced: bool = False
+) -> bool:
+    """Tell whether an arm stands so far behind one of its rivals that seeing more of it would be a waste.
+
+    This is a race (Maron and Moore 1994): what cannot win is not run to the end.
+
+    Args:
+        own: seen on a first fold.
+        rivals: seen there as well.
+        truth: (n,) or (n, c), as `Task.encode` gives it.
+        task: what is predicted.
+        units: (n,) what must not be separated; None where every example stands for itself.
+        balanced: weigh every class alike.
+    """
+    for rival in rivals:
+        seen = own.seen & rival.seen
+        if len(np.unique(np.flatnonzero(seen) if units is None else units[seen])) < FEWEST_UNITS:
+            continue
+        _, (_, standing) = choose([rival, replace(own, seen=seen)], truth, task, units, balanced=balanced)
+        if standing.behind > HOPELESS * standing.standard_error:
+            return True
+    return False
