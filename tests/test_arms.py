@@ -201,7 +201,7 @@ def test_equal_contenders_are_hardly_ever_given_up():
     task, dice = Task("label", "classification", ("a", "b")), np.random.default_rng(1)
     truth, seen = np.zeros(40, dtype=int), np.ones(40, dtype=bool)
     pairs = [[Arm("a", "a", "", said(dice.random(40) < 0.7), seen) for _ in range(2)] for _ in range(1000)]
-    assert sum(is_hopeless(one, [other], truth, task, None) for one, other in pairs) <= 1
+    assert sum(is_hopeless(one, [other], truth, task, None) for one, other in pairs) <= 5
     assert choose(pairs[0], truth, task, None)[0] in (0, 1)
 
 
@@ -215,7 +215,7 @@ def test_what_cannot_win_is_not_run_to_the_end_and_said():
     assert [name for name, arm in arms.items() if arm["given_up"]] == ["scratch"]
     seen = {name: arm["metrics"][arm["headline"]]["n"] for name, arm in arms.items()}
     assert seen == {"majority": 120, "classical": 120, "probe": 120, "scratch": 24}
-    assert arms["scratch"]["behind"] > 4 * arms["scratch"]["standard_error"] > 0
+    assert arms["scratch"]["behind"] > 3 * arms["scratch"]["standard_error"] > 0
     assert sum(done == total for phase, done, total in phases if phase.startswith("learning from scratch")) == 1
     assert arm_in_words(arms["scratch"]) == "from scratch, cut 0 (given up)"
     sides = {found.choice.strategy.transfers, found.choice.rival.strategy.transfers}

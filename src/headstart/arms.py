@@ -11,9 +11,9 @@ import numpy as np
 from headstart.metrics import quadratic_errors
 from headstart.tasks import Task
 
-HOPELESS = 4.0
-"""Standard errors behind another one, on the first fold, from which a contender is given up: by chance once in 30,000
-times, and of a handful of folds and contenders hardly ever."""
+HOPELESS = 3.0
+"""Standard errors behind another one, on the first fold, from which a contender is given up: by chance once in 700
+times, and then it would still have to win on the other folds."""
 
 FEWEST_UNITS = 20
 """Units that a fold must hold for that: the spread of fewer is not known well enough."""
