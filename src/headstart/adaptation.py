@@ -27,6 +27,7 @@ from headstart.frozen.trials import choose_execution
 from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
 from headstart.learning.tuning import Tuning, begin_tuning
+from headstart.learning.vocabulary import tokens_of
 from headstart.model import Model, fingerprints
 from headstart.plan import BUDGET, Pilot, Plan, default_strategies, make_plan
 from headstart.progress import Progress, silent
@@ -38,6 +39,9 @@ UNCOMPARED = "too few examples to compare strategies: the simplest one is taken"
 UNFAITHFUL = "features are computed in fp32: {} would change answers"
 PILOTED = 16
 """Examples that the time of a step is measured on."""
+
+READ = 5_000
+"""Examples whose tokens are looked at for that, at most: a step takes the longer the more of them there are."""
 
 
 def adapt(
@@ -191,6 +195,8 @@ def _pilot(ground: Ground) -> Pilot:
     Nothing of it is kept: these few are batched otherwise than all of them will be, and rounded otherwise.
     """
     few = spread(len(ground.examples), PILOTED)
+    prepare, inputs = ground.backbone.prepare, ground.examples.inputs
+    tokens = tokens_of(ground.backbone, prepare.encode([inputs[place] for place in spread(len(inputs), READ)]))
     examples, execution = ground.examples.take(few), replace(ground.execution, cached=False)
     ground = replace(ground, execution=execution)
 
@@ -208,6 +214,7 @@ def _pilot(ground: Ground) -> Pilot:
             execution=execution,
             precision=precision,
             seed=ground.seed,
+            tokens=tokens,
         )
         return tuning.seconds_a_step() * max(1.0, tuning.schedule.batch_size / len(examples))
 

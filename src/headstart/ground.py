@@ -27,7 +27,7 @@ from headstart.strategies import Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe, fit_probe, is_learned
 from headstart.tasks import Task
 
-UNFINISHED = 4
+UNFINISHED = 5
 """Goes up whenever unfinished work of another commit could not be gone on with."""
 
 DEPENDENCIES = ("torch", "timm", "transformers", "tokenizers", "peft", "numpy", "pillow")

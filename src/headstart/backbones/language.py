@@ -55,6 +55,14 @@ class TextTrunk(nn.Module):
         self.pool = Pool(pooling, normalize)
         self.positions = is_decoder_only(encoder.config)
 
+    @property
+    def table(self) -> nn.Module | None:
+        """The token vectors that a text is looked up in; None where the encoder does not say."""
+        try:
+            return cast(nn.Module, self.encoder.get_input_embeddings())  # type: ignore[operator]
+        except (AttributeError, NotImplementedError):
+            return None
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return (n, d); decoders count positions from the first real token, so padding on the left changes nothing."""
         extra = (
@@ -72,6 +80,11 @@ class StaticTrunk(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(tokens, dimensions)
         self.pool = Pool("mean", normalize=False)
+
+    @property
+    def table(self) -> nn.Module:
+        """The token vectors."""
+        return self.embedding
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return (n, d) from token ids and mask (n, l)."""

@@ -16,6 +16,7 @@ from headstart.frozen.states import States
 from headstart.heads import Head
 from headstart.learning.losses import Target, weakest_direction
 from headstart.learning.relation import Relation
+from headstart.learning.vocabulary import Vocabulary
 from headstart.strategies.schedule import Schedule
 
 
@@ -37,6 +38,7 @@ class Lesson:
         precision: "fp32" or "bf16" (autocast; weights and loss stay fp32).
         word: what progress calls it.
         relation: of the source's classes to the target's, where both heads learn together; None otherwise.
+        vocabulary: the rows that the network's table of token vectors holds meanwhile; None where it holds all.
     """
 
     backbone: Backbone
@@ -52,6 +54,7 @@ class Lesson:
     precision: str = "fp32"
     word: str = "learning"
     relation: Relation | None = None
+    vocabulary: Vocabulary | None = None
 
     @cached_property
     def labels(self) -> Tensor:

@@ -160,11 +160,13 @@ class Run:
         gradients = [one.grad for one in parameters if one.grad is not None]
         self.processes.add_up([*gradients, *losses])
         self._draw_back()
-        norm = nn.utils.clip_grad_norm_(parameters, schedule.clip)
+        norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
         loss = float(losses[0])
         if not (math.isfinite(loss) and bool(torch.isfinite(norm))):
             self._undo(f"the loss or its gradient was no number at step {self.step + 1}")
             return loss
+        if float(norm) > schedule.clip:
+            nn.utils.clip_grads_with_norm_(parameters, schedule.clip, norm)
         self.optimizer.step()
         self._agree_on_statistics()
         self._follow()

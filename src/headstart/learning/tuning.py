@@ -25,6 +25,7 @@ from headstart.learning.losses import Target
 from headstart.learning.rates import RangeTest, range_test, seconds_a_step
 from headstart.learning.relation import Relation
 from headstart.learning.training import Trained, train
+from headstart.learning.vocabulary import Vocabulary, tokens_of
 from headstart.progress import Progress, silent
 from headstart.strategies import Learning, below
 from headstart.strategies.schedule import Schedule
@@ -58,6 +59,7 @@ class Tuning:
         precision: "fp32" or "bf16".
         keeper: where unfinished work is kept.
         known_head: what the source was trained with, where its classes are used; None otherwise.
+        tokens: (m,) that the examples hold, the only ones whose vectors learn; None of what has no table of them.
     """
 
     strategy: Learning
@@ -73,6 +75,7 @@ class Tuning:
     precision: Precision
     keeper: Checkpoints
     known_head: tuple[np.ndarray, np.ndarray] | None = None
+    tokens: np.ndarray | None = None
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -95,13 +98,17 @@ class Tuning:
     ) -> tuple[Lesson, Trained]:
         """Learn from some places, answer others after each epoch, and return both the lesson and how it went."""
         lesson = self.lesson(fitted, held, stop_after)
-        return lesson, train(lesson, checkpoints=self.keeper, name=name, progress=progress)
+        trained = train(lesson, checkpoints=self.keeper, name=name, progress=progress)
+        if lesson.vocabulary is not None:
+            lesson.vocabulary.restore()
+        return lesson, trained
 
     def lesson(self, fitted: np.ndarray, held: np.ndarray, stop_after: int | None = None) -> Lesson:
         """Return what a training on some places is made of."""
         own = self.strategy.begin(self.source, self.seed)
         target = Target.of(self.task, self.truth[fitted], balanced=self.balanced, smoothing=self.schedule.smoothing)
         head = self._head(own, fitted, target)
+        vocabulary = Vocabulary.narrowed(own.trunk, self.tokens)
         return Lesson(
             own,
             head,
@@ -116,6 +123,7 @@ class Tuning:
             precision=self.precision,
             word=self.strategy.word,
             relation=self._relation(fitted),
+            vocabulary=vocabulary,
         )
 
     def _relation(self, fitted: np.ndarray) -> Relation | None:
@@ -184,6 +192,7 @@ def begin_tuning(
     seed: int = 0,
     precision: Precision = "fp32",
     keeper: Checkpoints | None = None,
+    tokens: np.ndarray | None = None,
     progress: Progress = silent,
 ) -> Tuning:
     """Compute what lies below a strategy's cuts, and settle its schedule.
@@ -201,6 +210,7 @@ def begin_tuning(
         seed: of everything drawn.
         precision: "fp32" or "bf16".
         keeper: where unfinished work is kept.
+        tokens: (m,) whose vectors learn; None takes those that the examples hold.
         progress: called with (phase, done, total).
 
     Raises:
@@ -238,6 +248,7 @@ def begin_tuning(
         precision,
         keeper or Checkpoints(),
         _head_of(source, task) if schedule.relation else None,
+        tokens if tokens is not None else tokens_of(first, states[0].encoded),
     )
 
 
