@@ -89,22 +89,6 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 @contextmanager
-def learned_from(device: torch.device, precision: str) -> Iterator[None]:
-    """Run a forward pass that is learned from in a precision.
-
-    On a CPU in bf16 attention is taken apart into products and a softmax: the backward pass of PyTorch's fused kernel
-    takes ten times as long as its forward pass there (decisions/0012).
-    """
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    with ExitStack() as stack:
-        stack.enter_context(autocast(device, precision))
-        if device.type == "cpu" and precision != "fp32":
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        yield
-
-
-@contextmanager
 def memory_kept() -> Iterator[None]:
     """Keep freed memory in the process while the body runs: taking it anew from Linux costs more than a convolution.
 

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
 from headstart.checkpoints import Checkpoints, under
-from headstart.devices import Processes, learned_from, memory_kept, processes
+from headstart.devices import Processes, memory_kept, processes
 from headstart.learning.answers import answers
 from headstart.learning.draws import batches_of, mixed, seed_of
+from headstart.learning.kernels import learned_from
 from headstart.learning.lesson import Lesson
 from headstart.progress import Progress, silent
 
