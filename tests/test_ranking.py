@@ -13,7 +13,8 @@ import headstart as hs
 from headstart.backbones.card import Card
 from headstart.errors import OptionError
 from headstart.ranking import judgement
-from headstart.ranking.judgement import Overlap, advise, class_overlap
+from headstart.ranking.judgement import Overlap, advise, class_overlap, licence_findings
+from headstart.ranking.pools import named
 from headstart.ranking.scores import SCORES, score_of
 from headstart.ranking.sources import readable_cuts
 from headstart.ranking.standings import difference, standings
@@ -167,6 +168,51 @@ def test_scores_take_every_kind_of_target(name: str) -> None:
     assert np.isfinite(value)
     number = score_of(name, features, features[:, 0] * 1e9, Task("y", "regression"), folds)
     assert (number is not None and np.isfinite(number)) == (name in ("logme", "nearest"))
+
+
+def test_scores_of_the_sources_own_answers_are_given_where_its_head_is_known() -> None:
+    dice = np.random.default_rng(0)
+    made = [(dice.integers(0, 255, (32, 32, 3)).astype(np.uint8), "ab"[place % 2]) for place in range(12)]
+    found = hs.rank(made, backbones="efficientnet_lite0", scores=["leep", "nce", "logme"], every_cut=False)
+    scores = {one.name: one.scores for one in found.contenders}
+    own = scores["efficientnet_lite0"]
+    assert own["leep"] is not None
+    assert own["nce"] is not None
+    assert own["leep"] <= 0
+    assert own["nce"] <= 0
+    assert scores["random weights"]["leep"] is None
+    assert scores["random weights"]["logme"] is not None
+    numbers = Task("y", "regression")
+    assert score_of("leep", np.zeros((4, 2)), np.zeros(4), numbers, [], np.full((4, 3), 1 / 3)) is None
+    text = hs.rank(reviews(), backbones="wordllama", scores=["leep"], every_cut=False)
+    assert text.best.scores == {"leep": None}
+
+
+def test_a_pool_is_a_list_a_file_or_what_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pool.txt").write_text("wordllama  # the cheapest\n\n./own.headstart\n", encoding="utf-8")
+    hs.adapt(hs.read(reviews()), backbone="wordllama").save("own.headstart")
+    hs.adapt(hs.read(reviews()), strategy=hs.Classical()).save("words.headstart")
+    found = hs.rank(reviews(), backbones="pool.txt", every_cut=False)
+    assert len([one for one in found.contenders if one.transfers]) == 2
+    names, _ = named("all", "text")
+    assert "own.headstart" in names
+    assert "words.headstart" not in names
+    assert "own.headstart" not in named("offline", "text")[0]
+
+
+def test_a_licence_that_forbids_the_use_is_said() -> None:
+    told = [
+        licence_findings(Card("m", "text", "here", licence=words)) for words in ("MIT", "cc-by-nc-4.0", "not stated")
+    ]
+    assert [[one.code for one in found] for found in told] == [[], ["licence_forbids_use"], ["licence_not_stated"]]
+    for words in ("Apache-2.0", "CC-BY-SA-4.0", "BSD-3-Clause", "OpenRAIL", "Llama community licence"):
+        assert not licence_findings(Card("m", "text", "here", licence=words))
+    for words in ("Research only", "CC BY-NC-SA 4.0", "non-commercial", "for academic purposes"):
+        assert licence_findings(Card("m", "text", "here", licence=words))
+    assert not hs.rank(reviews(), backbones="wordllama", use="commercial", every_cut=False).findings
+    with pytest.raises(OptionError, match="the use is unknown"):
+        hs.rank(reviews(), backbones="wordllama", use="fun")
 
 
 def test_what_is_wrong_is_one_sentence(headstart: Callable[..., Said], tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from headstart.ground import begin
 from headstart.model import Model
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
-from headstart.ranking.sources import OFFLINE, Ranking, rank_sources
+from headstart.ranking.pools import ALL, OFFLINE
+from headstart.ranking.sources import Ranking, rank_sources
 from headstart.report.page import write_report
 from headstart.report.result import Result
 from headstart.strategies import HEAD_ONLY, Strategy
@@ -89,7 +90,7 @@ def fit(
     Args:
         data, input, target, group, sensitive, task: as `read` takes them.
         backbone: a name as `load_backbone` takes it, or a loaded backbone; the modality's default otherwise. Of
-            several, or of "offline" (every one that is installed), the one that ranks first is taken.
+            several, of "offline" (what is installed) or "all" (and models made here) the one that ranks first is taken.
         strategy: the one to run, or several to choose from, the simplest first; by default the probe and fine-tuning,
             where the budget allows.
         test: the share held out, in (0, 1), where the data brings no split of its own.
@@ -172,7 +173,9 @@ def _source(
     """Return the source that is meant or, where several are named, the one that ranks first, and the ranking."""
     if isinstance(backbone, str) and "," in backbone:
         backbone = [name.strip() for name in backbone.split(",") if name.strip()]
-    if backbone is None or isinstance(backbone, Backbone) or (isinstance(backbone, str) and backbone != OFFLINE):
+    if backbone is None or isinstance(backbone, Backbone):
+        return backbone, None
+    if isinstance(backbone, str) and backbone not in (OFFLINE, ALL):
         return backbone or None, None
     learned = train if validation is None else train.joined_with(validation)
     ranking = rank_sources(learned, backbone, seed=seed, progress=progress)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import artifact
-from headstart.backbones.card import MADE_HERE, Card
+from headstart.backbones.card import CLASSICAL, MADE_HERE, Card
 from headstart.backbones.catalogue import CATALOGUE, DEFAULTS, is_installed
 from headstart.errors import OptionError
 from headstart.wording import user_path
@@ -52,13 +52,19 @@ def list_backbones(folder: str | Path | None = None) -> list[Listed]:
 
 
 def _saved(path: Path) -> Listed | None:
-    """Read a saved model's card; whether the artifact is whole is checked when it is loaded."""
+    """Read a saved model's card; whether the artifact is whole is checked when it is loaded.
+
+    None of one that nothing can be carried over from: it is damaged, or a model without transfer.
+    """
     from dataclasses import replace
 
     try:
         manifest = json.loads((path / artifact.MANIFEST).read_text(encoding="utf-8"))
         card = Card.from_dict(manifest["backbone"]["card"])
+        library = manifest["backbone"]["architecture"]["library"]
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if library == CLASSICAL:
         return None
     made_of = card.lineage if card.source == MADE_HERE else (card.name, *card.lineage)
     return Listed(replace(card, name=str(path), source=MADE_HERE, lineage=made_of), True, False)

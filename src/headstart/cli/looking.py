@@ -29,15 +29,17 @@ looking = typer.Typer()
 def rank(
     data: Data,
     backbones: Annotated[
-        str, typer.Option(help="Names with commas between them; offline: every one that is installed.")
+        str,
+        typer.Option(help="Names, commas between, or a .txt of names; offline: what is installed; all: and made here."),
     ] = "offline",
     inputs: Inputs = None,
     target: Target = None,
     group: Group = None,
     task: Kind = None,
     scores: Annotated[
-        str, typer.Option(help="Of logme, h_score, transrate, gbc, n_leep, nearest; commas between them.")
+        str, typer.Option(help="Of logme, h_score, transrate, gbc, n_leep, nearest, leep, nce; commas between them.")
     ] = "logme",
+    use: Annotated[str | None, typer.Option(help="commercial: say which licences forbid it.")] = None,
     cuts: Annotated[bool, typer.Option(help="Read the best source at every cut as well.")] = True,
     test: TestShare = 0.2,
     seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
@@ -51,18 +53,19 @@ def rank(
     """
     with one_answer(as_json) as answer:
         from headstart import screen
-        from headstart.ranking.sources import OFFLINE
+        from headstart.ranking.pools import ALL, OFFLINE
         from headstart.ranking.sources import rank as run_rank
 
         with screen.progress_bars() as progress:
             found = run_rank(
                 data,
-                backbones=OFFLINE if backbones == OFFLINE else _names(backbones),
+                backbones=backbones if backbones in (OFFLINE, ALL) else _names(backbones),
                 input=inputs,
                 target=target,
                 group=group,
                 task=task,  # type: ignore[arg-type]  # read says what is wrong with it
                 scores=_names(scores),
+                use=use,
                 every_cut=cuts,
                 test=test,
                 seed=seed,

@@ -9,11 +9,16 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones.card import Card
+from headstart.data import Finding
 from headstart.ranking.standings import difference
 from headstart.tasks import Task
 from headstart.wording import count, some
 
 TRANSFER, DO_NOT, UNCLEAR = "transfer", "do not transfer", "unclear"
+COMMERCIAL = "commercial"
+FORBIDDING = re.compile(r"(?i)\bnc\b|non-?commercial|research[ -]only|academic")
+"""What a licence that forbids commercial use is called: CC-BY-NC, non-commercial, research only and their like."""
+
 FEW_UNITS = 20
 """Below this many examples or groups nothing is advised."""
 
@@ -121,3 +126,12 @@ def _plain(name: str) -> str:
         if words.endswith(ending):
             return words.removesuffix(ending) + instead
     return words if words.endswith(("ss", "us", "is")) else words.removesuffix("s")
+
+
+def licence_findings(card: Card) -> list[Finding]:
+    """Return what speaks against a source's commercial use: its licence forbids it, or is not stated."""
+    if FORBIDDING.search(card.licence):
+        return [Finding("licence_forbids_use", f"{card.name}: its licence ({card.licence}) forbids commercial use")]
+    if card.licence == Card.licence:
+        return [Finding("licence_not_stated", f"{card.name}: its licence is not stated; ask before commercial use")]
+    return []

@@ -197,12 +197,17 @@ def nearest(features: np.ndarray, targets: np.ndarray, folds: Sequence[np.ndarra
 
 
 def score_of(
-    name: str, features: np.ndarray, truth: np.ndarray, task: Task, folds: Sequence[np.ndarray]
+    name: str,
+    features: np.ndarray,
+    truth: np.ndarray,
+    task: Task,
+    folds: Sequence[np.ndarray],
+    source: np.ndarray | None = None,
 ) -> float | None:
-    """Return one of `SCORES` for a target of any kind; None where it does not apply.
+    """Return one of `NAMES` for a target of any kind; None where it does not apply.
 
     A score of labels is averaged over the labels of a multi-label target, each a question of its own, and does not
-    apply to numbers.
+    apply to numbers; one of the source's own answers applies to single labels only.
 
     Args:
         name: of the score.
@@ -210,7 +215,10 @@ def score_of(
         truth: as `Task.encode` gives it.
         task: what is predicted.
         folds: masks (n,) of what is held out, for scores that need it.
+        source: (n, z) probabilities that the source's own head gives its classes; None where it is not known.
     """
+    if name in OF_SOURCE:
+        return OF_SOURCE[name](source, truth) if source is not None and task.kind == "classification" else None
     if task.kind == "regression":
         if name not in OF_NUMBERS:
             return None
@@ -240,6 +248,14 @@ SCORES: dict[str, Callable[[np.ndarray, np.ndarray, Sequence[np.ndarray], bool],
 
 OF_NUMBERS = ("logme", "nearest")
 """Those of them that apply to numbers."""
+
+OF_SOURCE: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "leep": leep,
+    "nce": lambda source, labels: nce(source.argmax(1), labels),
+}
+"""Those of the source's own answers, where its head is known."""
+
+NAMES = (*SCORES, *OF_SOURCE)
 
 
 def _spectrum(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

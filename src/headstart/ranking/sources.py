@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from headstart import baselines, metrics
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.card import Card
-from headstart.backbones.listing import list_backbones
+from headstart.backbones.sources import source_head
 from headstart.checkpoints import Checkpoints
 from headstart.data import TEST_SHARE, Dataset, Finding, check, read, spread
 from headstart.devices import undisturbed
@@ -26,17 +27,16 @@ from headstart.frozen.execution import EXACT
 from headstart.frozen.trials import choose_execution
 from headstart.ground import Ground, begin
 from headstart.progress import Progress, silent
-from headstart.ranking.judgement import Advice, Overlap, advise, class_overlap
-from headstart.ranking.scores import SCORES, score_of
+from headstart.ranking.judgement import COMMERCIAL, Advice, Overlap, advise, class_overlap, licence_findings
+from headstart.ranking.pools import named, require_names
+from headstart.ranking.scores import NAMES, OF_SOURCE, score_of
 from headstart.ranking.standings import Standing, standings
 from headstart.statistics import FEWER_RESAMPLES, Measure
 from headstart.strategies import Classical, FromScratch, Probe
 from headstart.strategies.probe import Fitted
 from headstart.tasks import Kind, Task
-from headstart.wording import some
 
 SCHEMA = "headstart.rank/1"
-OFFLINE = "offline"
 RANDOM = "random weights"
 SCORED_ON = 5_000
 """Examples that transferability scores are taken on, at most."""
@@ -157,6 +157,7 @@ def rank(
     group: str | None = None,
     task: Kind | None = None,
     scores: Sequence[str] = ("logme",),
+    use: str | None = None,
     every_cut: bool = True,
     test: float = TEST_SHARE,
     seed: int = 0,
@@ -171,8 +172,10 @@ def rank(
     Args:
         data, input, target, group, task: as `read` takes them.
         backbones: names as `load_backbone` takes them, or loaded ones; "offline" is every one that is installed and
-            reads what the data holds.
-        scores: transferability scores to add: names in `SCORES`.
+            reads what the data holds, "all" these and the models made here in the working folder; a text file stands
+            for the names in its lines.
+        use: "commercial" says which licences forbid that, or are not stated.
+        scores: transferability scores to add: names in `headstart.ranking.scores.NAMES`.
         every_cut: read the best source at every cut as well.
         test: the share that is held out, as `fit` holds it out; it is not looked at.
         seed: of the split and the folds.
@@ -187,13 +190,17 @@ def rank(
         >>> [one.name for one in hs.rank(rows, backbones=["wordllama"]).contenders if one.transfers]
         ['wordllama']
     """
-    unknown = sorted(set(scores) - set(SCORES))
+    unknown = sorted(set(scores) - set(NAMES))
     if unknown:
-        raise OptionError("there is no such score.", expected=", ".join(SCORES), got=", ".join(unknown))
+        raise OptionError("there is no such score.", expected=", ".join(NAMES), got=", ".join(unknown))
+    if use not in (None, COMMERCIAL):
+        raise OptionError("the use is unknown.", expected=COMMERCIAL, got=repr(use))
     dataset = read(data, input=input, target=target, group=group, task=task, progress=progress)
     train, held = _without_test(dataset, test, seed)
     found = rank_sources(train, backbones, scores=scores, every_cut=every_cut, seed=seed, progress=progress)
-    return replace(found, notes=(held, *found.notes), findings=check(dataset))
+    cards = [one.card for one in found.contenders if one.card is not None]
+    licences = [one for card in cards for one in licence_findings(card)] if use == COMMERCIAL else []
+    return replace(found, notes=(held, *found.notes), findings=(*check(dataset), *licences))
 
 
 @undisturbed()
@@ -207,9 +214,9 @@ def rank_sources(
     progress: Progress = silent,
 ) -> Ranking:
     """Rank sources on examples that have been read, and of which nothing is held out any more; see `rank`."""
-    names, left_out = _named(backbones, train.modality)
+    names, left_out = named(backbones, train.modality)
     grounds = [_ground(train, name, seed, progress) for name in names]
-    _require_names([ground.backbone.name for ground in grounds])
+    require_names([ground.backbone.name for ground in grounds])
     seen = [_read_at_top(ground, scores) for ground in grounds]
     first = seen[0].ground
     rivals = _without_transfer(first, scores)
@@ -243,15 +250,6 @@ def rank_sources(
     )
 
 
-def _require_names(names: Sequence[str]) -> None:
-    """Raise an `OptionError` where two sources go by one name: nobody could tell them apart in the ranking."""
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise OptionError(
-            f"two sources are called {twice}.", expected="a name for each", got=", ".join(names), hint="rename one"
-        )
-
-
 def _without_test(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, str]:
     """Return what may be looked at, and say so: not what `fit` would hold out with the same share and seed."""
     if dataset.given is not None:
@@ -259,29 +257,6 @@ def _without_test(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, s
         return replace(learned, given=None), "the test part is not looked at"
     train, _ = dataset.split(test=share, seed=seed)
     return train, f"what fit holds out as the test set (seed {seed}) is not looked at"
-
-
-def _named(
-    backbones: str | Backbone | Sequence[str | Backbone], modality: str
-) -> tuple[list[str | Backbone], tuple[str, ...]]:
-    """Return the sources that are meant, each once, and say which were left out.
-
-    Raises:
-        OptionError: none is meant, or none of them is there.
-    """
-    if backbones == OFFLINE:
-        own = [one for one in list_backbones() if one.card.modality == modality]
-        here: list[str | Backbone] = [one.card.name for one in own if one.installed]
-        missing = [one.card.name for one in own if not one.installed]
-        if not here:
-            raise OptionError(
-                f"no backbone for {modality}s is installed.", expected=some([str(one) for one in missing])
-            )
-        return here, ((f"not installed, so left out: {some(missing)}",) if missing else ())
-    asked = [backbones] if isinstance(backbones, str | Backbone) else list(backbones)
-    if not asked:
-        raise OptionError("there is no source to rank.", expected="names of backbones, or offline", got="none")
-    return list(dict.fromkeys(asked)), ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,7 +282,7 @@ def _read_at_top(ground: Ground, scores: Sequence[str]) -> _Seen:
     seconds = time.perf_counter() - begun
     card = ground.backbone.card
     contender = _contender(ground, card.name, "top", fitted, seconds, transfers=True)
-    return _Seen(replace(contender, card=card, scores=_scored(ground, ground.features, scores)), ground)
+    return _Seen(replace(contender, card=card, scores=_scored(ground, ground.features, scores, card)), ground)
 
 
 def _without_transfer(ground: Ground, scores: Sequence[str]) -> list[Contender]:
@@ -388,8 +363,15 @@ def _rank_of(contender: Contender) -> int:
     return contender.standing.rank
 
 
-def _scored(ground: Ground, features: np.ndarray, scores: Sequence[str]) -> dict[str, float | None]:
-    """Return scores of features, on a sample where there are very many examples."""
+def _scored(
+    ground: Ground, features: np.ndarray, scores: Sequence[str], card: Card | None = None
+) -> dict[str, float | None]:
+    """Return scores of features, on a sample where there are very many examples.
+
+    With a card they are those of a source's top, where its own head, if it is known, gives answers as well.
+    """
     few = spread(len(features), SCORED_ON)
     masks = [mask[few] for mask in ground.folds(FOLDS)]
-    return {name: score_of(name, features[few], ground.truth[few], ground.task, masks) for name in scores}
+    head = source_head(card) if card is not None and set(scores) & set(OF_SOURCE) else None
+    source = None if head is None else softmax(features[few] @ head[0].T + head[1], axis=1)
+    return {name: score_of(name, features[few], ground.truth[few], ground.task, masks, source) for name in scores}
