@@ -12,11 +12,13 @@ from headstart.adaptation import adapt_to
 from headstart.arms import Arm, choose, is_hopeless
 from headstart.baselines import classical, fit_without
 from headstart.checkpoints import Checkpoints
+from headstart.comparison.luck import seconds_for
 from headstart.ground import begin
+from headstart.plan import Plan
 from headstart.progress import silent
 from headstart.strategies import Classical, FromScratch, Majority, Probe, contenders
 from headstart.tasks import Task
-from headstart.telling import arm_in_words
+from headstart.telling import arm_in_words, why_chosen
 from tests import tiny
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -195,14 +197,25 @@ def test_only_what_stands_far_behind_on_enough_examples_is_hopeless():
     assert not is_hopeless(good, [bad], truth, task, None)
     assert not is_hopeless(bad, [], truth, task, None)
     assert not is_hopeless(bad, [good], truth, task, np.repeat(np.arange(6), 10)), "six groups are too few to tell"
+    rare = np.r_[1, truth[1:]]
+    assert not is_hopeless(bad, [good], rare, task, None, balanced=True), "half of what is weighed is one example"
 
 
-def test_equal_contenders_are_hardly_ever_given_up():
+@pytest.mark.parametrize("n", [20, 60])
+def test_equal_contenders_are_hardly_ever_given_up(n):
     task, dice = Task("label", "classification", ("a", "b")), np.random.default_rng(1)
-    truth, seen = np.zeros(40, dtype=int), np.ones(40, dtype=bool)
-    pairs = [[Arm("a", "a", "", said(dice.random(40) < 0.7), seen) for _ in range(2)] for _ in range(1000)]
-    assert sum(is_hopeless(one, [other], truth, task, None) for one, other in pairs) <= 5
-    assert choose(pairs[0], truth, task, None)[0] in (0, 1)
+    truth, seen = np.zeros(n, dtype=int), np.ones(n, dtype=bool)
+    races = [[Arm("a", "a", "", said(dice.random(n) < 0.7), seen) for _ in range(4)] for _ in range(2000)]
+    assert sum(is_hopeless(one, others, truth, task, None) for one, *others in races) <= 7
+
+
+def test_a_single_arm_that_is_left_has_its_own_error():
+    task, seen = Task("label", "classification", ("a", "b")), np.ones(20, dtype=bool)
+    _, (standing,) = choose(
+        [Arm("a", "a", "", said(np.arange(20) % 2 == 0), seen)], np.zeros(20, dtype=int), task, None
+    )
+    assert standing.error == pytest.approx((2 * 0.1**2 + 2 * 0.9**2) / 2)
+    assert (standing.behind, standing.standard_error) == (0.0, 0.0)
 
 
 def test_what_cannot_win_is_not_run_to_the_end_and_said():
@@ -217,7 +230,8 @@ def test_what_cannot_win_is_not_run_to_the_end_and_said():
     assert seen == {"majority": 120, "classical": 120, "probe": 120, "scratch": 24}
     assert arms["scratch"]["behind"] > 3 * arms["scratch"]["standard_error"] > 0
     assert sum(done == total for phase, done, total in phases if phase.startswith("learning from scratch")) == 1
-    assert arm_in_words(arms["scratch"]) == "from scratch, cut 0 (given up)"
+    assert arm_in_words(arms["scratch"]) == "from scratch, cut 0, given up after 24 examples"
+    assert "scratch" not in why_chosen(list(arms.values()))
     sides = {found.choice.strategy.transfers, found.choice.rival.strategy.transfers}
     assert sides == {True, False}
 
@@ -226,3 +240,27 @@ def test_the_first_with_transfer_is_never_given_up():
     ground = begin(tiny.texts(120), None, tiny.text_backbone(), 0, Checkpoints(), silent)
     found = adapt_to(ground, [Majority(), Classical(), hs.FineTune(cut=2, epochs=1, rate=1e-7)], with_rival=True)
     assert not any(arm["given_up"] for arm in found.model.record["arms"])
+
+
+def test_there_is_no_race_across_the_sides_of_transfer():
+    """Words tell all there is to tell; what is tuned stays as bad as chance, and is still seen to the end."""
+    ground = begin(tiny.texts(120), None, tiny.text_backbone(), 0, Checkpoints(), silent)
+    tuned = [hs.FineTune(cut=2, epochs=1, rate=rate) for rate in (1e-7, 1.1e-7)]
+    found = adapt_to(ground, [Majority(), Classical(), *tuned], with_rival=True)
+    assert found.choice.strategy == Classical()
+    assert not any(arm["given_up"] for arm in found.model.record["arms"])
+    assert found.rival is not None
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"), [(None, 90 * 2 * (2 / 3) / 3), (0.2, 90 * 2 * 0.8 / 1.8)], ids=["folds", "validation"]
+)
+def test_what_other_seeds_would_take_is_a_part_of_what_was_forecast(held, expected):
+    ground = begin(tiny.texts(), None, tiny.text_backbone(), 0, Checkpoints(), silent)
+    strategies = [Probe(), hs.FineTune(cut=2, epochs=1, rate=1e-4)]
+    adapted = adapt_to(ground, strategies)
+    plan = replace(Plan.from_dict(adapted.model.record["plan"]), seconds=(0.0, 90.0), folds=3)
+    tuned = replace(adapted.choice, strategy=strategies[1], tuning="some")
+    assert seconds_for(tuned, plan, held) == pytest.approx(expected)
+    assert seconds_for(replace(tuned, arm=None), plan, held) == 0
+    assert seconds_for(replace(tuned, tuning=None), plan, held) == 0

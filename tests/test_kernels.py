@@ -60,6 +60,19 @@ def test_in_bf16_the_gradients_are_those_of_fp32_but_for_rounding(stride, size):
         assert float((found - wanted).abs().max()) < 0.03 * float(wanted.abs().max())
 
 
+def test_a_frozen_kernel_with_a_stride_hands_its_gradient_down_in_bf16_as_well():
+    torch.manual_seed(0)
+    weight = torch.randn(8, 1, 3, 3)
+    below = []
+    for precision in ("bf16", "fp32"):
+        inputs = torch.linspace(-1, 1, 4 * 8 * 12 * 12).reshape(4, 8, 12, 12).requires_grad_()
+        with learned_from(CPU, precision):
+            out = torch.nn.functional.conv2d(inputs, weight, None, 2, 1, 1, 8)
+        out.float().square().sum().backward()
+        below.append(inputs.grad)
+    assert float((below[0] - below[1]).abs().max()) < 0.03 * float(below[1].abs().max())
+
+
 @pytest.mark.parametrize(
     ("groups", "size", "learns"), [(1, 5, True), (4, 5, True), (8, 3, True), (8, 5, False)], ids=str
 )

@@ -195,10 +195,13 @@ def _pilot(ground: Ground) -> Pilot:
     Nothing of it is kept: these few are batched otherwise than all of them will be, and rounded otherwise.
     """
     few = spread(len(ground.examples), PILOTED)
-    prepare, inputs = ground.backbone.prepare, ground.examples.inputs
-    tokens = tokens_of(ground.backbone, prepare.encode([inputs[place] for place in spread(len(inputs), READ)]))
+    many = ground.examples.take(spread(len(ground.examples), READ))
     examples, execution = ground.examples.take(few), replace(ground.execution, cached=False)
     ground = replace(ground, execution=execution)
+
+    @cache
+    def tokens() -> np.ndarray | None:
+        return tokens_of(ground.backbone, ground.backbone.prepare.encode(many.inputs))
 
     @cache
     def pilot(strategy: Learning, storage: Storage, precision: Precision) -> float:
@@ -214,7 +217,7 @@ def _pilot(ground: Ground) -> Pilot:
             execution=execution,
             precision=precision,
             seed=ground.seed,
-            tokens=tokens,
+            tokens=tokens(),
         )
         return tuning.seconds_a_step() * max(1.0, tuning.schedule.batch_size / len(examples))
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import stats
 
 from headstart.metrics import quadratic_errors
 from headstart.tasks import Task
 
-HOPELESS = 3.0
-"""Standard errors behind another one, on the first fold, from which a contender is given up: by chance once in 700
-times, and then it would still have to win on the other folds."""
+HOPELESS = 1e-3
+"""How often, at most, a contender may be given up that is as good as the others are."""
 
 FEWEST_UNITS = 20
 """Units that a fold must hold for that: the spread of fewer is not known well enough."""
@@ -80,7 +80,7 @@ def choose(
         balanced: weigh every class alike.
     """
     seen = np.logical_and.reduce([arm.seen for arm in arms])
-    if len(arms) == 1 or not seen.any():
+    if not seen.any():
         return 0, [Standing(0.0, 0.0, 0.0) for _ in arms]
     weights = _weights(truth[seen], task, balanced)
     errors = np.stack([quadratic_errors(task, truth[seen], arm.outputs[seen]) for arm in arms])
@@ -116,7 +116,8 @@ def is_hopeless(
 ) -> bool:
     """Tell whether an arm stands so far behind one of its rivals that seeing more of it would be a waste.
 
-    This is a race (Maron and Moore 1994): what cannot win is not run to the end.
+    This is a race (Maron and Moore 1994): what cannot win is not run to the end. Student's t of a paired difference
+    decides, over as many units as weigh alike: a rare class whose examples count for many is still few.
 
     Args:
         own: seen on a first fold.
@@ -128,9 +129,16 @@ def is_hopeless(
     """
     for rival in rivals:
         seen = own.seen & rival.seen
-        if len(np.unique(np.flatnonzero(seen) if units is None else units[seen])) < FEWEST_UNITS:
+        groups = np.arange(int(seen.sum())) if units is None else units[seen]
+        if not seen.any() or (alike := _alike(_weights(truth[seen], task, balanced), groups)) < FEWEST_UNITS:
             continue
         _, (_, standing) = choose([rival, replace(own, seen=seen)], truth, task, units, balanced=balanced)
-        if standing.behind > HOPELESS * standing.standard_error:
+        if standing.behind > stats.t.isf(HOPELESS / len(rivals), alike - 1) * standing.standard_error:
             return True
     return False
+
+
+def _alike(weights: np.ndarray, units: np.ndarray) -> float:
+    """Return how many units of one weight would tell as much as these (Kish 1965)."""
+    totals = np.bincount(np.unique(units, return_inverse=True)[1], weights)
+    return float(totals.sum() ** 2 / (totals**2).sum())

@@ -120,25 +120,23 @@ def _rival(ground: Ground, arms: list[Arm], choices: list[Choice], best: int, *,
 
 
 def _rivals(strategy: Strategy, choices: Sequence[Choice]) -> list[Arm]:
-    """Return the arms that a strategy may fall hopelessly behind; none before its own side of transfer has another.
+    """Return the arms that a strategy may fall hopelessly behind: those of its own side of transfer.
 
-    Without transfer these are only the others without: the best of them is what transfer is held against.
+    Across sides there is no race: the best of the side that is not chosen is what the chosen one is held against.
     """
-    alive = [one for one in choices if one.arm is not None and not one.arm.is_given_up]
-    own = [one for one in alive if one.strategy.transfers is strategy.transfers]
-    return [one.arm for one in (alive if own and strategy.transfers else own) if one.arm is not None]
+    own = [one.arm for one in choices if one.strategy.transfers is strategy.transfers]
+    return [arm for arm in own if arm is not None and not arm.is_given_up]
 
 
 def _chosen(ground: Ground, arms: Sequence[Arm], *, balanced: bool) -> tuple[int, list[Standing]]:
-    """Choose among the arms that were not given up; those that were stand beside the best as they did on their fold."""
+    """Choose among the arms that were not given up; those that were stand beside them as on the fold that saw them."""
     alive = [place for place, arm in enumerate(arms) if not arm.is_given_up]
     own = [arms[place] for place in alive]
     best, found = choose(own, ground.truth, ground.task, ground.units, balanced=balanced)
     standings = dict(zip(alive, found, strict=True))
-    leader = arms[min(alive, key=lambda place: standings[place].error)]
     for place in set(range(len(arms))) - set(alive):
-        _, (_, last) = choose([leader, arms[place]], ground.truth, ground.task, ground.units, balanced=balanced)
-        standings[place] = last
+        _, beside = choose([*own, arms[place]], ground.truth, ground.task, ground.units, balanced=balanced)
+        standings[place] = beside[-1]
     return alive[best], [standings[place] for place in range(len(arms))]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from headstart.metrics import BOUNDED
 from headstart.statistics import Measure
+from headstart.wording import count
 
 STRATEGIES = {
     "majority": "majority",
@@ -51,15 +52,18 @@ def percent(value: float, low: float, high: float) -> str:
 def arm_in_words(arm: dict[str, Any], words: str = ", cut {}") -> str:
     """Name a contender, and where it is cut; nothing of one that is read at the top, or where there is none.
 
-    One that was given up says so.
+    One that was given up says so, and what on.
     """
     name = arm["word"] if arm["strategy"] == "finetune" else STRATEGIES[arm["strategy"]]
     place = words.format(arm["cut"]) if isinstance(arm["cut"], int) else ""
-    return f"{name}{place}{' (given up)' if arm.get('given_up') else ''}"
+    if not arm.get("given_up"):
+        return f"{name}{place}"
+    return f"{name}{place}, given up after {count(arm['metrics'][arm['headline']]['n'], 'example')}"
 
 
 def why_chosen(arms: Sequence[dict[str, Any]]) -> str:
-    """Say in a sentence why the chosen contender was chosen."""
+    """Say in a sentence why the chosen contender was chosen, from those that were not given up."""
+    arms = [arm for arm in arms if not arm.get("given_up")]
     names = [arm_in_words(arm, " (cut {})") for arm in arms]
     chosen = next(place for place, arm in enumerate(arms) if arm["chosen"])
     best = min(range(len(arms)), key=lambda place: arms[place]["behind"])

@@ -23,10 +23,20 @@ MUCH = 0.03
 """Error that two standard deviations over seeds may reach before it is said."""
 
 
-def seconds_for(choice: Choice, plan: Plan) -> float:
-    """Return what further seeds of a choice would take: it was forecast for as many trainings as there are folds."""
+def seconds_for(choice: Choice, plan: Plan, held: float | None) -> float:
+    """Return what further seeds of a choice would take, 0 where there is nothing to try.
+
+    Args:
+        choice: the strategy, and how it was seen.
+        plan: what it was forecast to take: as many trainings as there are folds, or beside a validation set one
+            without it and one with it.
+        held: the share of the examples that is the validation set; None without one.
+    """
+    if choice.tuning is None or choice.arm is None or not choice.arm.seen.any():
+        return 0.0
     forecast = dict(zip(plan.strategies, plan.seconds, strict=True)).get(choice.strategy, 0.0)
-    return forecast * SEEDS * (1 - 1 / plan.folds) / plan.folds
+    once, all_of_it = (1 - 1 / plan.folds, plan.folds) if held is None else (1 - held, 2 - held)
+    return forecast * SEEDS * once / all_of_it
 
 
 def seed_spread(ground: Ground, choice: Choice) -> tuple[float, ...]:

@@ -180,6 +180,7 @@ class Proof:
             "overlap": self.overlap.as_dict(),
             "gaps": self.gaps,
             "seeds": list(self.seeds),
+            "untried_seconds": round(self.untried, 1),
             "forecast": None if self.forecast is None else self.forecast.as_dict(),
             "forgetting": None if self.forgetting is None else self.forgetting.as_dict(),
         }
@@ -210,7 +211,7 @@ def prove(
     outputs = adapted.model.outputs(tested.inputs, contents=tested.contents, progress=progress)
     truth = task.encode(tested.values)
     gaps, plan = _gaps(adapted, outputs, truth), Plan.from_dict(adapted.model.record["plan"])
-    wait = seconds_for(choice, plan)
+    wait = seconds_for(choice, plan, None if ground.held is None else float(ground.held.mean()))
     with steady(plan.threads):
         seeds = seed_spread(ground, choice) if wait <= AFFORDABLE else ()
     untried = wait if wait > AFFORDABLE else 0.0

@@ -45,9 +45,11 @@ class _DepthwiseMode(TorchFunctionMode):
         if func in (functional.conv2d, torch.conv2d) and len(args) == 7 and not kwargs:
             inputs, weight, bias, stride, padding, dilation, groups = args
             dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
-            is_depthwise = 1 < groups == weight.shape[0] == inputs.shape[1] and weight.requires_grad
+            is_depthwise = 1 < groups == weight.shape[0] == inputs.shape[1]
             is_plain = not isinstance(padding, str) and _pair(dilation) == (1, 1)
-            is_slow = weight.shape[3] > NARROW or (dtype != torch.float32 and _pair(stride) != (1, 1))
+            is_wide = weight.requires_grad and weight.shape[3] > NARROW
+            is_rounded = inputs.requires_grad and dtype != torch.float32 and _pair(stride) != (1, 1)
+            is_slow = torch.is_grad_enabled() and (is_wide or is_rounded)
             if is_depthwise and is_plain and is_slow:
                 return _Depthwise.apply(inputs, weight, bias, _pair(stride), _pair(padding), dtype)
         return func(*args, **(kwargs or {}))
@@ -77,11 +79,12 @@ class _Depthwise(torch.autograd.Function):
         return torch.conv2d(inputs, kernel, None if bias is None else bias.to(dtype), stride, padding, 1, len(kernel))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
         inputs, kernel = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         below = _below(inputs, kernel, gradient, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
-        own = _by_columns(inputs, kernel.shape, gradient, ctx.stride, ctx.padding).to(ctx.dtype)
+        own = _by_columns(inputs, kernel.shape, gradient, ctx.stride, ctx.padding) if ctx.needs_input_grad[1] else None
+        own = None if own is None else own.to(ctx.dtype)
         return below, own, gradient.float().sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None, None, None
 
 

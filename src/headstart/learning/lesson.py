@@ -79,7 +79,8 @@ class Lesson:
     @property
     def learnable(self) -> int:
         """How many numbers may change, the head's not counted."""
-        return sum(one.numel() for one in self.backbone.trunk.parameters() if one.requires_grad)
+        resting = 0 if self.vocabulary is None else self.vocabulary.resting
+        return sum(one.numel() for one in self.backbone.trunk.parameters() if one.requires_grad) - resting
 
     def at(self, epoch: int) -> States:
         """Return the examples at the cut of an epoch: the cut goes down in equal parts of the whole schedule."""

@@ -210,7 +210,7 @@ def begin_tuning(
         seed: of everything drawn.
         precision: "fp32" or "bf16".
         keeper: where unfinished work is kept.
-        tokens: (m,) whose vectors learn; None takes those that the examples hold.
+        tokens: (m,) whose vectors learn beside those that the examples hold.
         progress: called with (phase, done, total).
 
     Raises:
@@ -248,7 +248,7 @@ def begin_tuning(
         precision,
         keeper or Checkpoints(),
         _head_of(source, task) if schedule.relation else None,
-        tokens if tokens is not None else tokens_of(first, states[0].encoded),
+        tokens_of(first, states[0].encoded, tokens),
     )
 
 

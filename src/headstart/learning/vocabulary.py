@@ -53,6 +53,11 @@ class Vocabulary:
         table.padding_idx = None if padding is None else int(place[padding])
         return cls(table, kept, whole, padding, table.register_forward_pre_hook(find, with_kwargs=True))
 
+    @property
+    def resting(self) -> int:
+        """How many numbers stand in the table now that do not learn."""
+        return self.table.weight.numel() - len(self.tokens) * self.whole.shape[1]
+
     def restore(self) -> None:
         """Give the table all its rows back, those that learned as they are now."""
         self.hook.remove()
@@ -62,13 +67,20 @@ class Vocabulary:
         self.table.padding_idx = self.padding
 
 
-def tokens_of(backbone: Backbone, encoded: Sequence[Any]) -> np.ndarray | None:
-    """Return the tokens (m,) in encoded examples, with those that any batch may hold; None where there is no table."""
+def tokens_of(backbone: Backbone, encoded: Sequence[Any], more: np.ndarray | None = None) -> np.ndarray | None:
+    """Return the tokens (m,) in encoded examples, with those that any batch may hold; None where there is no table.
+
+    Args:
+        backbone: whose table they are looked up in.
+        encoded: the examples, as its `Preparer.encode` returns them.
+        more: (k,) further ones.
+    """
     if _table_of(backbone.trunk) is None:
         return None
     prepare = backbone.prepare
     texts = [*encoded, *prepare.encode(prepare.examples()), [prepare.padding["input_ids"]]]
-    return np.unique(np.concatenate([np.asarray(one, dtype=np.int64) for one in texts]))
+    found = np.unique(np.concatenate([np.asarray(one, dtype=np.int64) for one in texts]))
+    return found if more is None else np.union1d(found, more)
 
 
 def _table_of(trunk: nn.Module) -> nn.Embedding | None:

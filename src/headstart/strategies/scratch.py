@@ -26,7 +26,7 @@ SCHEDULES = {
 }
 SMALL_IMAGE = "resnet10t"
 HALF_WIDTH = {"channels": [32, 64, 128, 256], "stem_width": 16}
-"""Of a few hundred pictures it learns no less than the whole one, in half the time (decisions/0014)."""
+"""Of a few hundred pictures it learns no less than the whole one, in 0.4 of the time (decisions/0014)."""
 
 SMALL_SIDE = 64
 SMALL_TEXT = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
@@ -86,7 +86,7 @@ class FromScratch:
             architecture = backbone.architecture
             trunk, prepare = _drawn(architecture, backbone, seed)
         else:
-            architecture, trunk, prepare = small_network(backbone, seed)
+            architecture, trunk, prepare = small_network(backbone, seed, is_narrow=True)
         is_same = architecture is backbone.architecture
         name = f"{backbone.name}-random" if is_same else f"small-{backbone.card.modality}"
         card = Card(
@@ -107,9 +107,11 @@ class FromScratch:
         return backbone
 
 
-def small_network(backbone: Backbone, seed: int) -> tuple[dict[str, Any], nn.Module, Preparer]:
+def small_network(
+    backbone: Backbone, seed: int, *, is_narrow: bool = False
+) -> tuple[dict[str, Any], nn.Module, Preparer]:
     """Return the modality's small network: its architecture, itself with weights drawn from a seed, its preparer."""
-    architecture = _small(backbone)
+    architecture = _small(backbone, HALF_WIDTH if is_narrow else {})
     return architecture, *_drawn(architecture, backbone, seed)
 
 
@@ -121,12 +123,12 @@ def _drawn(architecture: dict[str, Any], backbone: Backbone, seed: int) -> tuple
     return trunk.to(next(backbone.trunk.parameters()).device), prepare
 
 
-def _small(backbone: Backbone) -> dict[str, Any]:
+def _small(backbone: Backbone, width: dict[str, Any]) -> dict[str, Any]:
     """Return the architecture of the modality's small network."""
     own = backbone.architecture.get("source", backbone.architecture)
     if own["library"] == "timm":
         preprocessing = {**own["preprocessing"], "input_size": [own["channels"], SMALL_SIDE, SMALL_SIDE]}
-        return {**own, "name": SMALL_IMAGE, "preprocessing": preprocessing, "arguments": HALF_WIDTH}
+        return {**own, "name": SMALL_IMAGE, "preprocessing": preprocessing, "arguments": width}
     tokenizer: Any = getattr(backbone.prepare, "tokenizer", None)
     length = min(int(own["max_length"]), 512)
     config = {
