@@ -40,7 +40,6 @@ def test_the_upper_stages_learn_the_weather(real: Find) -> None:
     arms = {arm["strategy"]: arm for arm in result.model.record["arms"]}
     assert arms["finetune"]["error"] < arms["probe"]["error"]
     assert result.evaluation.metrics["accuracy"].value >= 0.92
-    assert result.model.backbone.card.lineage == ("efficientnet_lite0",)
 
 
 def test_chest_x_rays_by_patient(real: Find) -> None:
