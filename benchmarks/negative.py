@@ -27,6 +27,7 @@ from headstart.progress import silent
 RESULTS = Path(__file__).parent / "results" / "negative.jsonl"
 SPLITS = range(20)
 ROWS, TESTED = 300, 600
+PICTURES, PICTURES_TESTED = 210, 200
 TINT = 0.04
 """Of the spread of the noise: what a histogram of colours sees, and a network that was taught objects does not."""
 
@@ -100,12 +101,12 @@ def _sentiment(split: int) -> tuple[list[tuple], list[tuple], str]:
 def _noise(split: int) -> tuple[list[tuple], list[tuple], str]:
     dice = np.random.default_rng(split)
     made = []
-    for place in range(ROWS + 200):
+    for place in range(PICTURES + PICTURES_TESTED):
         reddish = place % 2
         grain = dice.normal(size=(96, 96, 3))
         grain[..., 0] += TINT * (reddish - 0.5)
         made.append((np.clip(128 + 40 * grain, 0, 255).astype(np.uint8), ("plain", "reddish")[reddish]))
-    return made[:ROWS], made[ROWS:], "efficientnet_lite0"
+    return made[:PICTURES], made[PICTURES:], "efficientnet_lite0"
 
 
 def _folder(train: list[tuple], test: list[tuple]) -> str:
