@@ -264,3 +264,13 @@ def test_what_other_seeds_would_take_is_a_part_of_what_was_forecast(held, expect
     assert seconds_for(tuned, plan, held) == pytest.approx(expected)
     assert seconds_for(replace(tuned, arm=None), plan, held) == 0
     assert seconds_for(replace(tuned, tuning=None), plan, held) == 0
+
+
+def test_other_seeds_are_forecast_apart_from_choosing_and_learning():
+    data = tiny.texts(60)
+    rows = list(zip(data.inputs, data.values, strict=True))
+    strategies = [Majority(), hs.FineTune(cut=2, epochs=1, rate=1e-3)]
+    result = hs.fit(rows, backbone=tiny.text_backbone(), strategy=strategies)
+    assert result.model.record["strategy"] == "finetune"
+    assert len(result.proof.seeds) == 3
+    assert set(result.forecast) == {"features", "fine-tuning", "other seeds"}

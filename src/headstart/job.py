@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from headstart import artifact
-from headstart.adaptation import adapt_to, asked_strategies
+from headstart.adaptation import Adapted, adapt_to, asked_strategies
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
+from headstart.comparison.luck import PHASE, seconds_for
 from headstart.comparison.proof import prove
 from headstart.data import TEST_SHARE, Dataset, Finding, check, read
 from headstart.devices import processes
 from headstart.evaluation import evaluate
 from headstart.ground import begin
-from headstart.model import Model
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
 from headstart.ranking.pools import ALL, OFFLINE
@@ -145,7 +145,7 @@ def fit(
         (*dataset.notes, *filter(None, [held_out]), *(ranking.notes if ranking else ()), *model.record["notes"]),
         (*findings, *_news(findings, found.findings), *proof.findings),
         clock.total(),
-        _forecast(model, clock.within),
+        _forecast(adapted, clock.within),
         path,
         path.with_name(f"{path.name.removesuffix(artifact.SUFFIX)}.report.html") if path is not None else None,
         ranking,
@@ -217,13 +217,15 @@ def _command(data: object, asked: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _forecast(model: Model, took: dict[str, float]) -> dict[str, tuple[float, float]]:
-    """Return what was forecast and what happened, for the features and for each strategy that learned."""
-    plan = Plan.from_dict(model.record["plan"])
+def _forecast(adapted: Adapted, took: dict[str, float]) -> dict[str, tuple[float, float]]:
+    """Return what was forecast and what happened, for features, each strategy that learned, and other seeds."""
+    plan, held = Plan.from_dict(adapted.model.record["plan"]), adapted.ground.held
     said = {"features": plan.features}
     for one, cost in zip(plan.strategies, plan.seconds, strict=True):
         if not isinstance(one, HEAD_ONLY):
             said[one.word] = said.get(one.word, 0.0) + cost
+    if PHASE in took:
+        said[PHASE] = round(seconds_for(adapted.choice, plan, None if held is None else float(held.mean())), 1)
     fact = dict.fromkeys(said, 0.0)
     for phase, seconds in took.items():
         named = max((name for name in said if phase.startswith(name)), key=len, default=None)

@@ -16,6 +16,9 @@ from headstart.plan import Plan
 SEEDS = 2
 """Further seeds that are tried, on one fold."""
 
+PHASE = "other seeds"
+"""What progress calls it: it is no part of what choosing and learning were forecast to take."""
+
 AFFORDABLE = 60.0
 """Seconds that they may take together."""
 
@@ -65,8 +68,12 @@ def _answered(ground: Ground, choice: Choice, held: np.ndarray, seed: int) -> np
     if done is not None:
         return np.asarray(done[0]["outputs"].numpy())
     tuning = replace(choice.tuning, seed=seed)
+
+    def progress(_phase: str, done: int, total: int) -> None:
+        ground.progress(PHASE, done, total)
+
     _, trained = tuning.train(
-        np.flatnonzero(~held), np.flatnonzero(held), name, stop_after=choice.epoch, progress=ground.progress
+        np.flatnonzero(~held), np.flatnonzero(held), name, stop_after=choice.epoch, progress=progress
     )
     ground.keeper.save(f"{name}-done", {"outputs": torch.from_numpy(trained.outputs[-1])}, {})
     ground.keeper.drop(name)
