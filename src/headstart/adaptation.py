@@ -178,7 +178,7 @@ def _settled(ground: Ground, strategies: Sequence[Strategy] | None, budget: floa
         wanted,
         execution,
         lacking=lacking,
-        held=None if ground.held is None else float(ground.held.mean()),
+        held=ground.held_share,
         budget=budget,
         are_asked=strategies is not None,
         pilot=_pilot(ground),
@@ -217,7 +217,7 @@ def _pilot(ground: Ground) -> Pilot:
             execution=execution,
             precision=precision,
             seed=ground.seed,
-            tokens=tokens(),
+            tokens=tokens() if strategy.cuts(ground.backbone)[-1] == 0 else None,
         )
         return tuning.seconds_a_step() * max(1.0, tuning.schedule.batch_size / len(examples))
 

@@ -69,6 +69,11 @@ class Ground:
         """Tell (n,) which examples are the validation set, where there is one."""
         return None if self.validation is None else np.arange(len(self.examples)) >= len(self.train)
 
+    @property
+    def held_share(self) -> float | None:
+        """The share of the examples that is the validation set, where there is one."""
+        return None if self.held is None else float(self.held.mean())
+
     @cached_property
     def task(self) -> Task:
         """The task with the labels that occur."""

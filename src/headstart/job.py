@@ -219,13 +219,13 @@ def _command(data: object, asked: Mapping[str, Any]) -> str:
 
 def _forecast(adapted: Adapted, took: dict[str, float]) -> dict[str, tuple[float, float]]:
     """Return what was forecast and what happened, for features, each strategy that learned, and other seeds."""
-    plan, held = Plan.from_dict(adapted.model.record["plan"]), adapted.ground.held
+    plan = Plan.from_dict(adapted.model.record["plan"])
     said = {"features": plan.features}
     for one, cost in zip(plan.strategies, plan.seconds, strict=True):
         if not isinstance(one, HEAD_ONLY):
             said[one.word] = said.get(one.word, 0.0) + cost
     if PHASE in took:
-        said[PHASE] = round(seconds_for(adapted.choice, plan, None if held is None else float(held.mean())), 1)
+        said[PHASE] = round(seconds_for(adapted.choice, plan, adapted.ground.held_share), 1)
     fact = dict.fromkeys(said, 0.0)
     for phase, seconds in took.items():
         named = max((name for name in said if phase.startswith(name)), key=len, default=None)

@@ -211,7 +211,7 @@ def prove(
     outputs = adapted.model.outputs(tested.inputs, contents=tested.contents, progress=progress)
     truth = task.encode(tested.values)
     gaps, plan = _gaps(adapted, outputs, truth), Plan.from_dict(adapted.model.record["plan"])
-    wait = seconds_for(choice, plan, None if ground.held is None else float(ground.held.mean()))
+    wait = seconds_for(choice, plan, ground.held_share)
     with steady(plan.threads):
         seeds = seed_spread(ground, choice) if wait <= AFFORDABLE else ()
     untried = wait if wait > AFFORDABLE else 0.0

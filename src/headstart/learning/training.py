@@ -161,7 +161,7 @@ class Run:
         gradients = [one.grad for one in parameters if one.grad is not None]
         self.processes.add_up([*gradients, *losses])
         self._draw_back()
-        norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+        norm = nn.utils.get_total_norm(gradients)
         loss = float(losses[0])
         if not (math.isfinite(loss) and bool(torch.isfinite(norm))):
             self._undo(f"the loss or its gradient was no number at step {self.step + 1}")

@@ -248,7 +248,7 @@ def begin_tuning(
         precision,
         keeper or Checkpoints(),
         _head_of(source, task) if schedule.relation else None,
-        tokens_of(first, states[0].encoded, tokens),
+        tokens_of(first, states[-1].encoded, tokens) if states[-1].cut == 0 else None,
     )
 
 
