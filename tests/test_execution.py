@@ -19,7 +19,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Shape
 from headstart.cache import the_cache
 from headstart.checkpoints import Checkpoints, checkpoints_beside
-from headstart.devices import allowed_precisions, autocast, memory_kept, precisions, undisturbed
+from headstart.devices import allowed_precisions, autocast, choose_device, memory_kept, precisions, undisturbed
 from headstart.errors import OptionError
 from headstart.frozen import execution, features, trials
 from headstart.frozen.execution import Execution, cosines
@@ -33,6 +33,8 @@ from tests.conftest import BAD, GOOD, picture
 TEXTS = [*GOOD, *BAD]
 PICTURES = [picture(number, "red") for number in range(6)]
 CASES = {"text": (tiny.text_backbone, TEXTS), "image": (tiny.image_backbone, PICTURES)}
+
+converted = pytest.mark.skipif(choose_device().type != "cpu", reason="graphs are converted for a CPU")
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +62,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
+@converted
 def test_a_converted_network_gives_the_features_of_the_network(case: tuple[Backbone, Sequence[Any]]) -> None:
     backbone, inputs = case
     got = features_of(backbone, inputs, execution=Execution(backend="openvino", cached=False))
@@ -67,6 +70,7 @@ def test_a_converted_network_gives_the_features_of_the_network(case: tuple[Backb
     assert execution._READERS[backbone.trunk]["features [None]"] is not None, "it fell back to the network itself"
 
 
+@converted
 def test_a_converted_state_is_the_state(case: tuple[Backbone, Sequence[Any]]) -> None:
     backbone, inputs = case
     batch = backbone.prepare(inputs)
@@ -139,6 +143,7 @@ def test_several_cuts_are_read_in_one_pass(case: tuple[Backbone, Sequence[Any]],
     assert all(np.array_equal(one, other[:-1]) for one, other in zip(again, [several[2], several[0]], strict=True))
 
 
+@converted
 def test_a_converted_network_reads_at_several_cuts(case: tuple[Backbone, Sequence[Any]]) -> None:
     backbone, inputs = case
     got = features_at(backbone, inputs, [1, None], execution=Execution(backend="openvino", cached=False))
@@ -200,7 +205,8 @@ def test_stored_states_differ_by_what_is_said(case: tuple[Backbone, Sequence[Any
         _, state = kept.batch(places)
         mask = kept.backbone.prepare.outline(kept.encoded).get("attention_mask")
         real = torch.ones(state.shape[:2]) if mask is None else mask
-        error = ((state - whole) * real.view(*real.shape, *(1,) * (state.ndim - 2))).norm() / whole.norm()
+        off = (state.cpu() - whole.cpu()) * real.cpu().view(*real.shape, *(1,) * (state.ndim - 2))
+        error = off.norm() / whole.norm().cpu()
         expected = rounding_error(backbone, 2, storage)
         assert float(error) <= 3 * expected + 1e-6
     assert {"whole": expected == 0, "bf16": 0 < expected < 4e-3, "int8": 0 < expected < 3e-2}[storage]
@@ -267,6 +273,7 @@ def test_a_fixed_view_is_the_same_every_time_and_unlike_the_others() -> None:
     assert torch.equal(turned.batch([5], (1,), 0)[1], first)
 
 
+@converted
 def test_little_work_is_run_plainly_and_much_in_the_fastest_faithful_way(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = tiny.text_backbone()
     assert str(choose_execution(backbone, TEXTS)) == "fp32"
@@ -400,3 +407,12 @@ def test_converting_reports_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry.Telemetry, "send_event", refuse)
     backbone = tiny.text_backbone()
     assert execution._graph(lambda batch: backbone.read_at(batch, None), backbone)[0] is not None
+
+
+def test_convolutions_are_exact_and_the_same_every_time_while_ours_run() -> None:
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
+        with undisturbed():
+            inside = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+        after = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    assert inside == (False, False, True)
+    assert after == (True, True, False)

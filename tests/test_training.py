@@ -110,8 +110,8 @@ def test_what_is_frozen_is_bitwise_unchanged_and_the_source_too(backbone: Backbo
     assert len(trained.curve) == ready.schedule.epochs + 1
     if strategy.starts_from_probe:
         learned = {key for key, one in lesson.backbone.trunk.named_parameters() if one.requires_grad}
-        source = backbone.trunk.state_dict()
-        mine = lesson.backbone.trunk.state_dict()
+        source = {key: one.cpu() for key, one in backbone.trunk.state_dict().items()}
+        mine = {key: one.cpu() for key, one in lesson.backbone.trunk.state_dict().items()}
         for key, tensor in source.items():
             if key in mine and key not in learned:
                 assert torch.equal(mine[key], tensor), key
@@ -712,7 +712,7 @@ np.save(f"{sys.argv[1]}-{processes().rank}-of-{processes().world}.npy", model.ou
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROCESS)
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": SOURCES}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": SOURCES, "CUDA_VISIBLE_DEVICES": ""}
     two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     for words in ([sys.executable], two):
         subprocess.run([*words, str(program), str(tmp_path / "m")], check=True, capture_output=True, env=env)
@@ -747,8 +747,7 @@ def test_shrinkage_makes_the_weakest_direction_weaker(backbone: Backbone) -> Non
         ready = tuning(backbone, hs.FineTune(cut=0, shrinkage=shrinkage, schedule=replace(SHORT, epochs=4)))
         every = np.arange(len(ready.examples))
         lesson, _ = ready.train(every, every[:0], "t")
-        features = lesson.backbone.whole(lesson.backbone.prepare(ready.examples.inputs[:8]))
-        left.append(float(weakest_direction(features.detach())))
+        left.append(float(weakest_direction(tiny.whole(lesson.backbone, ready.examples.inputs[:8]))))
     assert left[1] < left[0]
 
 
@@ -757,15 +756,15 @@ def test_refine_leaves_the_source_as_it_is_and_begins_as_the_probe(backbone: Bac
     every = np.arange(len(ready.examples))
     assert ready.features is not None
     lesson = ready.lesson(every, every[:0])
-    batch = backbone.prepare(ready.examples.inputs)
-    begun = lesson.target.outputs(lesson.head(lesson.backbone.whole(batch)).detach().numpy())
+    logits = lesson.head.cpu()(tiny.whole(lesson.backbone, ready.examples.inputs))
+    begun = lesson.target.outputs(logits.detach().cpu().numpy())
     start = fit_head(ready.features, ready.truth, ready.task, ready.strength)
     assert np.allclose(begun, ready.task.outputs(start.logits(ready.features)), atol=1e-4)
     lesson, _ = ready.train(every, every[:0], "t")
     inside = lesson.backbone.trunk.get_submodule("below.source").state_dict()
-    assert all(torch.equal(inside[name], tensor) for name, tensor in backbone.trunk.state_dict().items())
+    assert all(torch.equal(inside[name].cpu(), tensor.cpu()) for name, tensor in backbone.trunk.state_dict().items())
     d = ready.features.shape[1]
-    assert np.allclose(lesson.backbone.whole(batch).detach().numpy()[:, :d], ready.features, atol=1e-5)
+    assert np.allclose(tiny.whole(lesson.backbone, ready.examples.inputs).numpy()[:, :d], ready.features, atol=1e-5)
     assert float(lesson.head.weight.detach()[:, d:].abs().max()) > 0
 
 
@@ -817,12 +816,11 @@ def test_co_tuned_pictures_keep_more_of_what_the_source_knows() -> None:
     head = source_head(source.card)
     assert head is not None
     weight, bias = (torch.from_numpy(one) for one in head)
-    batch = source.prepare(data.inputs)
-    before = functional.log_softmax(source.whole(batch) @ weight.T + bias, 1)
+    before = functional.log_softmax(tiny.whole(source, data.inputs) @ weight.T + bias, 1)
     for relation in (0.0, 5.0):
         strategy = hs.FineTune(relation=relation, schedule=hs.Schedule(epochs=2, rate=1e-4, batch_size=8, decay=1.0))
         model = hs.adapt(data, backbone=source, strategy=strategy)
         assert not model.record["diverged"]
-        after = functional.log_softmax(model.backbone.whole(batch) @ weight.T + bias, 1)
-        kept.append(float(functional.kl_div(after, before, log_target=True, reduction="batchmean").detach()))
+        after = functional.log_softmax(tiny.whole(model.backbone, data.inputs) @ weight.T + bias, 1)
+        kept.append(float(functional.kl_div(after, before, log_target=True, reduction="batchmean")))
     assert kept[1] < kept[0]

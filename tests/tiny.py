@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from headstart.backbones.backbone import Backbone, weights_hash
 from headstart.backbones.card import Card
 from headstart.backbones.catalogue import CATALOGUE, verified
 from headstart.backbones.sources import assemble
+from headstart.devices import moved
 
 TEXT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 
@@ -57,6 +60,13 @@ def texts(n: int = 24) -> hs.Dataset:
         for label in words
     ]
     return hs.read(rows)
+
+
+def whole(backbone: Backbone, inputs: Sequence[Any]) -> torch.Tensor:
+    """What the whole network gives (n, d), wherever it is."""
+    device = next(backbone.trunk.parameters()).device
+    batch = {name: moved(tensor, device) for name, tensor in backbone.prepare(inputs).items()}
+    return backbone.whole(batch).detach().cpu()
 
 
 def pictures(n: int = 16) -> hs.Dataset:

@@ -132,7 +132,8 @@ def undisturbed() -> Iterator[None]:
     """Run the body as a new process would: what this one has set for PyTorch is put aside until it ends.
 
     Gradients off, inference mode, another default type or device, autocast, and products in a lower precision would
-    each change what is learned and answered.
+    each change what is learned and answered. So would cuDNN's own choices: TF32 keeps three digits of a convolution
+    that is meant to be fp32, and some of its algorithms add up in another order every time.
     """
     before = torch.get_default_dtype(), torch.get_float32_matmul_precision()
     with ExitStack() as stack:
@@ -142,6 +143,7 @@ def undisturbed() -> Iterator[None]:
             stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
+        stack.enter_context(torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False))
         torch.set_default_dtype(torch.float32)
         torch.set_float32_matmul_precision("highest")
         try:

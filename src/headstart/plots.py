@@ -11,6 +11,9 @@ import numpy as np
 
 from headstart.statistics import Measure, wilson
 
+WIDTH = 4.2
+"""Of a drawing, in inches: what a telephone shows without making letters smaller."""
+
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "headstart"}
 STEEPEST, SMALLEST = 3.0, 0.01
 """Times its first loss up to which a range test is drawn: a network wrecked in the end would flatten the rest."""
@@ -26,7 +29,7 @@ def arms(rows: list[tuple[str, Measure, bool]], metric: str) -> str:
         rows: of each its name, its measure, and whether it was chosen.
         metric: that is measured.
     """
-    with _figure(6.4, 0.6 + 0.34 * len(rows)) as (figure, written):
+    with _figure(0.6 + 0.34 * len(rows)) as (figure, written):
         axes = figure.subplots()
         for place, (_, measure, is_chosen) in enumerate(rows):
             colour = OURS if is_chosen else GREY
@@ -34,7 +37,7 @@ def arms(rows: list[tuple[str, Measure, bool]], metric: str) -> str:
             axes.plot(measure.value, place, "o", color=colour)
             axes.annotate(f" {measure.value:.3f}", (measure.high, place), va="center", color=colour)
         axes.set(yticks=range(len(rows)), yticklabels=[name for name, _, _ in rows], xlabel=metric)
-        axes.margins(x=0.12)
+        axes.margins(x=0.2)
         axes.invert_yaxis()
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
@@ -51,7 +54,7 @@ def learning_curves(
         reached: labels and error of what was chosen, where it is not one of the curves.
         measure: what the errors are.
     """
-    with _figure(6.4, 3.2) as (figure, written):
+    with _figure(3.0) as (figure, written):
         axes = figure.subplots()
         for name, labels, errors, transfers in curves:
             axes.plot(labels, errors, marker="o", color=OURS if transfers else THEIRS, label=name)
@@ -75,7 +78,7 @@ def calibration(sure: np.ndarray, right: np.ndarray) -> str:
     """
     order = np.argsort(sure, kind="stable")
     parts = [part for part in np.array_split(order, min(CALIBRATION_PARTS, max(1, len(order) // 5))) if len(part)]
-    with _figure(3.6, 3.3) as (figure, written):
+    with _figure(3.8) as (figure, written):
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=0.8)
         for part in parts:
@@ -90,14 +93,14 @@ def calibration(sure: np.ndarray, right: np.ndarray) -> str:
 
 
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[tuple[Any, io.StringIO]]:
-    """Draw in our own style, and write SVG when the body has drawn."""
+def _figure(height: float) -> Iterator[tuple[Any, io.StringIO]]:
+    """Draw in our own style, some inches high, and write SVG when the body has drawn."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     written = io.StringIO()
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         yield figure, written
         whole = io.StringIO()
         figure.savefig(whole, format="svg", metadata={"Date": None})
@@ -106,21 +109,15 @@ def _figure(width: float, height: float) -> Iterator[tuple[Any, io.StringIO]]:
 
 def training_curves(record: dict[str, Any]) -> str:
     """Return the losses by epoch, out of fold and in the end, and the range test where there was one, as SVG."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     tested = record.get("tested_rates")
     panels = 1 + bool(_curves(record)) + bool(tested)
-    with rc_context(STYLE):
-        figure = Figure(figsize=(4.2 * panels, 3.0), layout="constrained")
-        axes = iter(figure.subplots(1, panels, squeeze=False)[0])
+    with _figure(2.6 * panels) as (figure, written):
+        axes = iter(figure.subplots(panels, 1, squeeze=False)[:, 0])
         if _curves(record):
             _draw_folds(next(axes), record)
         _draw_learning(next(axes), record)
         if tested:
             _draw_rates(next(axes), tested)
-        written = io.StringIO()
-        figure.savefig(written, format="svg", metadata={"Date": None})
     return written.getvalue()
 
 

@@ -31,6 +31,11 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
+def capital(words: str) -> str:
+    """Return words as a sentence begins: names within keep their own letters."""
+    return words[:1].upper() + words[1:]
+
+
 def count(number: int, noun: str, nouns: str | None = None) -> str:
     """Say how many: "1 file", "3 files"."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"

@@ -16,7 +16,7 @@ from headstart.frozen.states import States
 from headstart.heads import Head
 from headstart.learning.losses import Target, weakest_direction
 from headstart.learning.relation import Relation
-from headstart.learning.vocabulary import Vocabulary
+from headstart.learning.vocabulary import NarrowedTable
 from headstart.strategies.schedule import Schedule
 
 
@@ -54,7 +54,7 @@ class Lesson:
     precision: str = "fp32"
     word: str = "learning"
     relation: Relation | None = None
-    vocabulary: Vocabulary | None = None
+    vocabulary: NarrowedTable | None = None
 
     @cached_property
     def labels(self) -> Tensor:

@@ -14,7 +14,7 @@ from headstart.backbones.card import MADE_HERE
 from headstart.backbones.sources import source_head
 from headstart.checkpoints import Checkpoints
 from headstart.data import Dataset
-from headstart.devices import Precision
+from headstart.devices import Precision, choose_device
 from headstart.errors import OptionError
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import extract
@@ -25,7 +25,7 @@ from headstart.learning.losses import Target
 from headstart.learning.rates import RangeTest, range_test, seconds_a_step
 from headstart.learning.relation import Relation
 from headstart.learning.training import Trained, train
-from headstart.learning.vocabulary import Vocabulary, tokens_of
+from headstart.learning.vocabulary import NarrowedTable, tokens_of
 from headstart.progress import Progress, silent
 from headstart.strategies import Learning, below
 from headstart.strategies.schedule import Schedule
@@ -108,7 +108,7 @@ class Tuning:
         own = self.strategy.begin(self.source, self.seed)
         target = Target.of(self.task, self.truth[fitted], balanced=self.balanced, smoothing=self.schedule.smoothing)
         head = self._head(own, fitted, target)
-        vocabulary = Vocabulary.narrowed(own.trunk, self.tokens)
+        vocabulary = NarrowedTable.narrowed(own.trunk, self.tokens)
         return Lesson(
             own,
             head,
@@ -217,6 +217,7 @@ def begin_tuning(
         OptionError: there is no such cut, or nothing above it to learn.
         DataError: an input cannot be read.
     """
+    source.trunk.to(choose_device())
     first = below(strategy, source, seed)
     states = [
         states_at(

@@ -18,7 +18,7 @@ from headstart.backbones.backbone import Backbone
 
 
 @dataclass(frozen=True, eq=False)
-class Vocabulary:
+class NarrowedTable:
     """A table that holds a part of its rows for as long as it learns.
 
     Attributes:
@@ -36,7 +36,7 @@ class Vocabulary:
     hook: RemovableHandle
 
     @classmethod
-    def narrowed(cls, trunk: nn.Module, tokens: np.ndarray | None) -> Vocabulary | None:
+    def narrowed(cls, trunk: nn.Module, tokens: np.ndarray | None) -> NarrowedTable | None:
         """Leave a network's table only the rows of some tokens (m,); None where it has none that learns."""
         table = _table_of(trunk)
         if tokens is None or table is None or not table.weight.requires_grad:

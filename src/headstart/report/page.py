@@ -21,7 +21,7 @@ from headstart.report.result import Result
 from headstart.report.thresholds import thresholds
 from headstart.statistics import Measure
 from headstart.telling import TITLES, arm_in_words, measure_in_words, why_chosen
-from headstart.wording import count
+from headstart.wording import capital, count
 
 SHOWN = 12
 """Classes and mistakes that are shown, at most."""
@@ -61,7 +61,7 @@ def render(result: Result, command: str, json_name: str = "") -> str:
     proof, task = result.proof, result.model.task
     context = {
         "title": f"{result.data}: {task.kind} of {task.target!r}",
-        "sentence": proof.sentence[0].upper() + proof.sentence[1:] + ".",
+        "sentence": f"{capital(proof.sentence)}.",
         "tone": {HELPS: "helps", HARMS: "harms"}.get(proof.verdict.word if proof.verdict else "", ""),
         "facts": _facts(result),
         "warnings": [finding.text for finding in result.warnings],
@@ -92,7 +92,7 @@ def _facts(result: Result) -> list[dict[str, str]]:
         }
     ]
     if proof.labels is not None and proof.labels.low > proof.labels.given:
-        words = f"labels would be needed without transfer, in place of {proof.labels.given:,}"
+        words = f"labels {proof.labels.by} would need, in place of {proof.labels.given:,}"
         facts.append({"value": proof.labels.words, "words": words})
     if "with" in proof.cpu and "without" in proof.cpu:
         words = f"CPU-seconds to learn, beside {proof.cpu['without']:.1f} without transfer"
@@ -111,7 +111,7 @@ def _arms(result: Result) -> dict[str, Any]:
     rows = [(arm_in_words(arm), Measure(**arm["metrics"][headline]), arm["chosen"]) for arm in arms]
     return {
         "arms": arms,
-        "why": why_chosen(arms)[0].upper() + why_chosen(arms)[1:] + ".",
+        "why": f"{capital(why_chosen(arms))}.",
         "arms_n": f"{rows[0][1].n:,}",
         "arms_drawing": plots.arms(rows, TITLES.get(headline, headline)),
     }
@@ -150,7 +150,7 @@ def _metrics(result: Result) -> dict[str, Any]:
         )
         words += f", tested at {proof.verdict.alpha:.3g}; {proof.verdict.gain.method})."
     if proof.forecast is not None:
-        words += f" {proof.forecast.words[0].upper()}{proof.forecast.words[1:]} points."
+        words += f" {capital(proof.forecast.words)} points."
     if also:
         words += f" Described, not claimed: {', '.join(also)} with transfer."
     return {"columns": ["this model", *names], "metrics": rows, "test_words": words}
@@ -162,7 +162,7 @@ def _curves(result: Result) -> dict[str, Any]:
         return {"curve_drawing": ""}
     words = "Errors on held-out training examples, by how many labels were learned from."
     if proof.labels is not None:
-        words += f" {proof.labels.sentence[0].upper()}{proof.labels.sentence[1:]} (drawn out by power laws)."
+        words += f" {capital(proof.labels.sentence)} (drawn out by power laws)."
     drawn = [(one.name, one.sizes.tolist(), one.means.tolist(), one.side == "with") for one in proof.curves]
     measure = "share of wrong answers" if result.model.task.kind == "classification" else "quadratic error"
     is_curve = any(one.side == "with" for one in proof.curves)
@@ -171,14 +171,14 @@ def _curves(result: Result) -> dict[str, Any]:
 
 
 def _gaps(result: Result) -> dict[str, Any]:
-    kind, record = result.model.task.kind, result.model.record
+    kind, record, forgotten = result.model.task.kind, result.model.record, result.proof.forgetting
     words = "A gap between what was learned from and what was not is memory. "
     words += "Shuffled labels are what the head alone can learn by heart where there is nothing to learn."
     return {
         "gaps": result.proof.gaps_in_words,
         "gap_measure": "wrong answers" if kind == "classification" else "quadratic error",
         "gap_words": words,
-        "forgetting": "" if result.proof.forgetting is None else f"{result.proof.forgetting.sentence.capitalize()}.",
+        "forgetting": "" if forgotten is None else f"{capital(forgotten.sentence)}.",
         "training_drawing": plots.training_curves(record) if record.get("curve") else "",
     }
 
