@@ -27,7 +27,7 @@ from headstart.progress import silent
 RESULTS = Path(__file__).parent / "results" / "negative.jsonl"
 SPLITS = range(20)
 ROWS, TESTED = 300, 600
-PICTURES, PICTURES_TESTED = 150, 200
+PICTURES, PICTURES_TESTED = 210, 200
 TINT = 0.04
 """Of the spread of the noise: what a histogram of colours sees, and a network that was taught objects does not."""
 

@@ -15,7 +15,7 @@ from headstart.backbones.backbone import Backbone, weights_hash
 from headstart.backbones.card import Card
 from headstart.backbones.catalogue import CATALOGUE, verified
 from headstart.backbones.sources import assemble
-from headstart.devices import moved
+from headstart.devices import moved, undisturbed
 
 TEXT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 
@@ -66,7 +66,8 @@ def whole(backbone: Backbone, inputs: Sequence[Any]) -> torch.Tensor:
     """What the whole network gives (n, d), wherever it is."""
     device = next(backbone.trunk.parameters()).device
     batch = {name: moved(tensor, device) for name, tensor in backbone.prepare(inputs).items()}
-    return backbone.whole(batch).detach().cpu()
+    with undisturbed():
+        return backbone.whole(batch).detach().cpu()
 
 
 def pictures(n: int = 16) -> hs.Dataset:
