@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import headstart as hs
+from headstart import plots
 from headstart.comparison.curves import Labels
 from headstart.report.thresholds import best_threshold, cost_at
+from headstart.statistics import Measure
 
 NASTY = "<script>alert('x')</script> & <b>bold</b>"
 
@@ -83,3 +85,11 @@ def test_the_best_threshold_is_the_cheapest_of_all():
         ours = cost_at(scores, truth, best_threshold(scores, truth, ratio), ratio)[2]
         assert ours == min(cost_at(scores, truth, cut, ratio)[2] for cut in np.linspace(0, 1, 2001))
     assert best_threshold(scores, truth, 20) < best_threshold(scores, truth, 1)
+
+
+def test_a_long_name_leaves_room_for_the_drawing() -> None:
+    rows = [
+        ("probe", Measure(0.8, 0.7, 0.9, 9, 9), True),
+        ("from scratch, cut 0, given up after 334 examples", Measure(0.3, 0.2, 0.4, 9, 9), False),
+    ]
+    assert "<!-- from scratch, cut 0, -->" in plots.arms(rows, "accuracy")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from headstart.statistics import Measure, wilson
 
 WIDTH = 4.2
 """Of a drawing, in inches: what a telephone shows without making letters smaller."""
+
+LETTERS = 20
+"""Of a contender's name in a line: longer ones would leave no room for the drawing."""
 
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "headstart"}
 STEEPEST, SMALLEST = 3.0, 0.01
@@ -36,9 +40,9 @@ def arms(rows: list[tuple[str, Measure, bool]], metric: str) -> str:
             axes.plot([measure.low, measure.high], [place, place], color=colour, linewidth=3, alpha=0.45)
             axes.plot(measure.value, place, "o", color=colour)
             axes.annotate(f" {measure.value:.3f}", (measure.high, place), va="center", color=colour)
-        axes.set(yticks=range(len(rows)), yticklabels=[name for name, _, _ in rows], xlabel=metric)
+        axes.set(yticks=range(len(rows)), yticklabels=[fill(name, LETTERS) for name, _, _ in rows], xlabel=metric)
         axes.margins(x=0.2)
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
     return written.getvalue()
