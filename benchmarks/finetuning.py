@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmarks import ours, rivals
 from benchmarks.pairs import difference, holm
 from benchmarks.sets import IMAGES, TEXTS, Rows, rows
 from benchmarks.speed import weights
+from headstart.report.page import write_report
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.jsonl"
 SEEDS = range(5)
@@ -38,9 +40,11 @@ def lora(given: Rows, seed: int) -> np.ndarray:
 
 
 def fit(given: Rows, seed: int) -> np.ndarray:
-    """Return the answers (n,) of `fit`, which chooses by itself."""
+    """Return the answers (n,) of `fit`, which chooses by itself; `HEADSTART_BENCH_PAGES` keeps its page."""
     result = hs.fit(ours.source(given), input=ours.column(given), target="label", seed=seed)
     print("  chosen:", result.model.record["strategy"], result.seconds, flush=True)
+    if folder := os.environ.get("HEADSTART_BENCH_PAGES"):
+        write_report(result, Path(folder) / f"{given.name}-{seed}.html", "headstart fit")
     return ours.predicted(result.model, given)
 
 

@@ -93,3 +93,10 @@ def test_a_long_name_leaves_room_for_the_drawing() -> None:
         ("from scratch, cut 0, given up after 334 examples", Measure(0.3, 0.2, 0.4, 9, 9), False),
     ]
     assert "<!-- from scratch, cut 0, -->" in plots.arms(rows, "accuracy")
+
+
+def test_the_losses_of_a_single_epoch_are_drawn_from_the_start_of_learning() -> None:
+    record = {"curve": [{}, {"fitted": 0.4}], "schedule": {"rate": 0.001}}
+    drawn = plots.training_curves(record)
+    assert "<!-- 0 -->" in drawn.split("<!-- epoch -->")[0]
+    assert "<!-- 0.96 -->" not in drawn

@@ -148,6 +148,7 @@ def _draw_learning(axes: Any, record: dict[str, Any]) -> None:
     axes.plot([epoch for epoch, _ in points], [loss for _, loss in points], color=OURS, marker=".")
     rate = record["schedule"]["rate"]
     axes.set(title=f"learned from, at the end (rate {rate:.3g})", xlabel="epoch", ylabel="loss")
+    axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
 
