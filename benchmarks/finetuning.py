@@ -41,10 +41,12 @@ def lora(given: Rows, seed: int) -> np.ndarray:
 
 def fit(given: Rows, seed: int) -> np.ndarray:
     """Return the answers (n,) of `fit`, which chooses by itself; `HEADSTART_BENCH_PAGES` keeps its page."""
-    result = hs.fit(ours.source(given), input=ours.column(given), target="label", seed=seed)
-    print("  chosen:", result.model.record["strategy"], result.seconds, flush=True)
     if folder := os.environ.get("HEADSTART_BENCH_PAGES"):
-        write_report(result, Path(folder) / f"{given.name}-{seed}.html", "headstart fit")
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    result = hs.fit(ours.source(given), input=ours.column(given), target="label", seed=seed)
+    print("  chosen:", result.model.record["strategy"], result.seconds, result.forecast, flush=True)
+    if folder:
+        write_report(result, Path(folder) / f"{given.name}-{seed}.html", f"headstart fit {given.name}")
     return ours.predicted(result.model, given)
 
 

@@ -12,6 +12,7 @@ from headstart.adaptation import adapt_to
 from headstart.arms import Arm, choose, is_hopeless
 from headstart.baselines import classical, fit_without
 from headstart.checkpoints import Checkpoints
+from headstart.comparison.foresight import Foresight
 from headstart.comparison.luck import seconds_for
 from headstart.ground import begin
 from headstart.plan import Plan
@@ -273,4 +274,34 @@ def test_other_seeds_are_forecast_apart_from_choosing_and_learning():
     result = hs.fit(rows, backbone=tiny.text_backbone(), strategy=strategies)
     assert result.model.record["strategy"] == "finetune"
     assert len(result.proof.seeds) == 3
-    assert set(result.forecast) == {"features", "fine-tuning", "other seeds"}
+    assert list(result.forecast) == ["settling", "features", "fine-tuning", "other seeds", "heads and proof"]
+
+
+def test_all_of_it_is_forecast_and_told_even_where_no_stage_learns():
+    data = tiny.texts(60)
+    phases = []
+    result = hs.fit(
+        list(zip(data.inputs, data.values, strict=True)),
+        backbone=tiny.text_backbone(),
+        strategy=[Majority(), Classical(), Probe()],
+        progress=lambda phase, done, total: phases.append((phase, done, total)),
+    )
+    assert list(result.forecast) == ["settling", "features", "heads and proof"]
+    assert result.forecast["settling"][0] == result.forecast["settling"][1]
+    assert sum(fact for _, fact in result.forecast.values()) == pytest.approx(result.seconds["total"], abs=0.2)
+    whole = [(done, total) for phase, done, total in phases if phase.startswith("all of it, about ")]
+    assert len({total for _, total in whole}) == 1
+    assert whole == sorted(whole)
+    assert all(done <= total for done, total in whole)
+
+
+def test_phases_belong_to_the_kind_of_work_that_they_are_named_after():
+    foreseen = Foresight({"settling": 1.0, "features": 2.0, "fine-tuning": 3.0, "heads and proof": 4.0})
+    took = {"features": 1.0, "fine-tuning above cut 3": 2.0, "fine-tuning above cut 5": 2.0, "other": 5.0}
+    assert foreseen.total == 10
+    assert foreseen.beside(took, 12.0) == {
+        "settling": (1.0, 1.0),
+        "features": (2.0, 1.0),
+        "fine-tuning": (3.0, 4.0),
+        "heads and proof": (4.0, 6.0),
+    }

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 import headstart as hs
 from headstart.errors import OptionError
-from headstart.heads import MANY, fit_head, imbalance
+from headstart.heads import MANY, Parts, fit_head, imbalance
 from headstart.heads.closed import SHRINKAGE
 from headstart.strategies.probe import Probe, fit_probe
 from headstart.tasks import Task
@@ -71,6 +71,22 @@ def test_sparse_features_are_taken_as_they_are() -> None:
     head = fit_head(csr_array(dense), TRUTH, task, 1.0, tolerance=1e-8)
     model = LogisticRegression(C=1.0, tol=1e-8, max_iter=5000).fit(dense, TRUTH)
     assert task.outputs(head.logits(csr_array(dense))) == pytest.approx(model.predict_proba(dense), abs=1e-2)
+
+
+def test_few_sparse_rows_in_many_dimensions_give_the_same_heads_in_what_they_span() -> None:
+    """Two rows stand twice and one is empty; a part holds neither some rows nor one of the classes."""
+    dice = np.random.default_rng(0)
+    rows = np.where(dice.random((60, 400)) < 0.05, dice.random((60, 400)), 0)
+    rows[1], rows[3], rows[5] = rows[0], rows[2], 0
+    truth, task = np.arange(60) % 3, Task("y", "classification", ("a", "b", "c"))
+    parts = [np.ones(60, dtype=bool), (truth != 2) & (np.arange(60) > 10)]
+    whole, part = Parts(csr_array(rows), truth, task, parts).heads(10.0, tolerance=1e-8)
+    model = LogisticRegression(C=10.0, tol=1e-8, max_iter=5000).fit(rows, truth)
+    new = csr_array(np.where(dice.random((20, 400)) < 0.05, 1.0, 0))
+    assert task.outputs(whole.logits(new)) == pytest.approx(model.predict_proba(new), abs=1e-4)
+    assert whole.weight.shape == (3, 400)
+    model = LogisticRegression(C=10.0, tol=1e-8, max_iter=5000).fit(rows[parts[1]], truth[parts[1]])
+    assert task.outputs(part.logits(new))[:, :2] == pytest.approx(model.predict_proba(new), abs=1e-4)
 
 
 def many_classes() -> tuple[np.ndarray, np.ndarray, Task]:

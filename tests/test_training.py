@@ -676,6 +676,22 @@ def test_the_forecast_counts_every_training_and_every_answer(
     assert made.seconds[-1] == pytest.approx(wanted, abs=0.1)
 
 
+def test_heads_are_considered_however_small_the_budget_is() -> None:
+    asked = [hs.Majority(), hs.Classical(), hs.Probe(), hs.FineTune(epochs=2)]
+    made = make_plan(
+        tiny.text_backbone(),
+        1000,
+        asked,
+        Execution(seconds=1.0),
+        lacking=1000,
+        budget=1.0,
+        are_asked=False,
+        pilot=lambda _strategy, _storage, _precision: 0.1,
+    )
+    assert list(made.strategies) == asked[:3]
+    assert len(made.left_out) == 1
+
+
 def test_what_was_settled_for_a_question_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
     data, backbone = tiny.texts(60), tiny.text_backbone()

@@ -108,7 +108,6 @@ class Adapted:
     cpu: tuple[float, float] = (0.0, 0.0)
 
 
-@undisturbed()
 def adapt_to(
     ground: Ground,
     strategies: Sequence[Strategy] | None,
@@ -126,6 +125,14 @@ def adapt_to(
         budget: seconds for all of it.
         with_rival: whether the best without transfer is learned too or, if that was chosen, the best with it.
     """
+    return carry_out(*settle(ground, strategies, plan=plan, budget=budget), with_rival=with_rival)
+
+
+@undisturbed()
+def settle(
+    ground: Ground, strategies: Sequence[Strategy] | None, *, plan: Plan | None = None, budget: float = BUDGET
+) -> tuple[Ground, Plan]:
+    """Return the plan for some strategies, kept for a run that may be killed, and the ground as it is run by it."""
     question = ground.question(strategies, budget) | {"plan": plan.as_dict() if plan else None}
     stored = ground.keeper.plan(question)
     if stored is not None:
@@ -136,7 +143,12 @@ def adapt_to(
         plan = plan.with_strategies(strategies)
     ground.keeper.keep_plan(question, plan.as_dict())
     cuts = tuple(one.cut for one in plan.strategies if isinstance(one, Probe) and one.cut is not None)
-    ground = replace(ground, execution=plan.execution, cuts=cuts)
+    return replace(ground, execution=plan.execution, cuts=cuts), plan
+
+
+@undisturbed()
+def carry_out(ground: Ground, plan: Plan, *, with_rival: bool = False) -> Adapted:
+    """Choose among a plan's strategies and learn the chosen one on everything, as `adapt_to` does."""
     with steady(plan.threads):
         if not ground.is_faithful:
             plan = replace(plan, execution=EXACT, left_out=(*plan.left_out, UNFAITHFUL.format(plan.execution)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from headstart import artifact
-from headstart.adaptation import Adapted, adapt_to, asked_strategies
+from headstart.adaptation import asked_strategies, carry_out, settle
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
-from headstart.comparison.luck import PHASE, seconds_for
+from headstart.comparison.foresight import Foresight, foresee
 from headstart.comparison.proof import prove
 from headstart.data import TEST_SHARE, Dataset, Finding, check, read
 from headstart.devices import processes
@@ -26,9 +27,9 @@ from headstart.ranking.pools import ALL, OFFLINE
 from headstart.ranking.sources import Ranking, rank_sources
 from headstart.report.page import write_report
 from headstart.report.result import Result
-from headstart.strategies import HEAD_ONLY, Strategy
+from headstart.strategies import Strategy
 from headstart.tasks import Kind
-from headstart.wording import count, some, user_path
+from headstart.wording import count, seconds_in_words, some, user_path
 
 DEFAULTS = {"test": TEST_SHARE, "seed": 0}
 
@@ -47,9 +48,11 @@ class _Clock:
         yield
         self.seconds[name] = round(time.perf_counter() - begun, 3)
 
-    def watching(self, progress: Progress) -> Progress:
-        """Return a progress that also notes the seconds of each of its phases."""
-        last = time.perf_counter()
+    def watching(self, progress: Progress, foreseen: Foresight) -> Progress:
+        """Return a progress that also notes the seconds of each of its phases, and tells how far all of it is."""
+        last, whole = time.perf_counter(), math.ceil(foreseen.total)
+        name = f"all of it, about {seconds_in_words(foreseen.total)}"
+        progress(name, min(whole, round(last - self.start)), whole)
 
         def note(phase: str, done: int, total: int) -> None:
             nonlocal last
@@ -57,11 +60,14 @@ class _Clock:
             self.within[phase] = self.within.get(phase, 0.0) + now - last
             last = now
             progress(phase, done, total)
+            progress(name, min(whole, round(now - self.start)), whole)
 
         return note
 
-    def total(self) -> dict[str, float]:
-        return {**self.seconds, "total": round(time.perf_counter() - self.start, 3)}
+    def told(self, foreseen: Foresight) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        """Return the seconds by phase and in total, and by kind of work what was forecast and what it took."""
+        total = time.perf_counter() - self.start
+        return {**self.seconds, "total": round(total, 3)}, foreseen.beside(self.within, total)
 
 
 def fit(
@@ -120,18 +126,19 @@ def fit(
         with clock.phase("load"):
             source, ranking = _source(train, validation, backbone, seed, progress)
             ground = begin(train, validation, source, seed, keeper, progress)
-            findings = (*findings, *_truncated(dataset, ground.backbone))
+        with clock.phase("settle"):
+            ground, settled = settle(ground, strategies, plan=plan, budget=budget)
+            foreseen = foresee(ground, settled, len(tested), clock.start)
+        progress = clock.watching(progress, foreseen)
         with clock.phase("adapt"):
-            ground = replace(ground, progress=clock.watching(progress))
-            adapted = adapt_to(ground, strategies, plan=plan, budget=budget, with_rival=True)
+            made = carry_out(replace(ground, progress=progress), settled, with_rival=True)
         with clock.phase("compare"):
-            proof = prove(adapted, tested, ranking=ranking, progress=progress)
+            proof = prove(made, tested, ranking=ranking, progress=progress)
         with clock.phase("evaluate"):
-            model = adapted.model
-            found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
+            found = evaluate(made.model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
         n, groups = _counted({"train": train, "validation": validation, "test": tested})
         told = {"metrics": found.as_dict()["metrics"], "proof": proof.certificate(), "comparison": proof.sentence}
-        model = model.with_record(n=n, data=dataset.name, **told)
+        model = made.model.with_record(n=n, data=dataset.name, **told)
         if path is not None:
             with clock.phase("save"):
                 model.save(path)
@@ -143,9 +150,8 @@ def fit(
         n,
         groups,
         (*dataset.notes, *filter(None, [held_out]), *(ranking.notes if ranking else ()), *model.record["notes"]),
-        (*findings, *_news(findings, found.findings), *proof.findings),
-        clock.total(),
-        _forecast(adapted, clock.within),
+        (*findings, *_truncated(dataset, ground.backbone), *_news(findings, found.findings), *proof.findings),
+        *clock.told(foreseen),
         path,
         path.with_name(f"{path.name.removesuffix(artifact.SUFFIX)}.report.html") if path is not None else None,
         ranking,
@@ -215,23 +221,6 @@ def _command(data: object, asked: Mapping[str, Any]) -> str:
             if isinstance(one, str | Path | int | float) and not (name in DEFAULTS and one == DEFAULTS[name]):
                 words += [f"--{name}", str(one)]
     return shlex.join(words)
-
-
-def _forecast(adapted: Adapted, took: dict[str, float]) -> dict[str, tuple[float, float]]:
-    """Return what was forecast and what happened, for features, each strategy that learned, and other seeds."""
-    plan = Plan.from_dict(adapted.model.record["plan"])
-    said = {"features": plan.features}
-    for one, cost in zip(plan.strategies, plan.seconds, strict=True):
-        if not isinstance(one, HEAD_ONLY):
-            said[one.word] = said.get(one.word, 0.0) + cost
-    if PHASE in took:
-        said[PHASE] = round(seconds_for(adapted.choice, plan, adapted.ground.held_share), 1)
-    fact = dict.fromkeys(said, 0.0)
-    for phase, seconds in took.items():
-        named = max((name for name in said if phase.startswith(name)), key=len, default=None)
-        if named is not None:
-            fact[named] += seconds
-    return {name: (forecast, round(fact[name], 1)) for name, forecast in said.items() if forecast or fact[name]}
 
 
 def _news(told: tuple[Finding, ...], found: tuple[Finding, ...]) -> list[Finding]:

@@ -198,7 +198,7 @@ def make_plan(
         cost = _forecast(strategy, backbone, n, pilot(strategy, kept, precision), trainings, answered)
         memory = 0 if kept == "none" else int(n * bytes_kept(network, cuts, precision, kept))
         offers.append(_Offer(strategy, kept, cost, memory, why))
-    rest = budget - lacking * execution.seconds
+    rest = max(budget - lacking * execution.seconds, 0.0)
     taken, left_out = (offers, []) if are_asked else _within(offers, rest, backbone)
     return Plan(
         tuple(offer.strategy for offer in taken),

@@ -78,9 +78,9 @@ def show_result(result: Result) -> None:
     show_evaluation(result.evaluation, result.proof)
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items() if name != "total")
     OUT.print(Text(f"{result.seconds['total']:.1f} s ({seconds})", style="dim"))
-    foreseen = ", ".join(f"{name} {said:.1f} ({took:.1f})" for name, (said, took) in result.forecast.items() if said)
-    if foreseen:
-        OUT.print(Text(f"seconds forecast, and taken: {foreseen}", style="dim"))
+    said, took = (sum(one) for one in zip(*result.forecast.values(), strict=True))
+    foreseen = ", ".join(f"{name} {one:.1f} ({fact:.1f})" for name, (one, fact) in result.forecast.items())
+    OUT.print(Text(f"seconds forecast (and taken): {said:.1f} ({took:.1f}): {foreseen}", style="dim"))
 
 
 def show_model(model: Model, path: object) -> None:

@@ -12,6 +12,7 @@ from headstart.comparison.curves import errors_of
 from headstart.data import Finding
 from headstart.ground import Ground
 from headstart.plan import Plan
+from headstart.strategies import HEAD_ONLY
 
 SEEDS = 2
 """Further seeds that are tried, on one fold."""
@@ -38,8 +39,21 @@ def seconds_for(choice: Choice, plan: Plan, held: float | None) -> float:
     if choice.tuning is None or choice.arm is None or not choice.arm.seen.any():
         return 0.0
     forecast = dict(zip(plan.strategies, plan.seconds, strict=True)).get(choice.strategy, 0.0)
-    once, all_of_it = (1 - 1 / plan.folds, plan.folds) if held is None else (1 - held, 2 - held)
-    return forecast * SEEDS * once / all_of_it
+    return _wait(forecast, plan.folds, held)
+
+
+def seconds_foreseen(plan: Plan, held: float | None) -> float:
+    """Return what further seeds take at most, whatever is chosen; what would take too long is not tried."""
+    seen = len(plan.strategies) > 1 or held is not None
+    costs = zip(plan.strategies, plan.seconds, strict=True) if seen else ()
+    waits = [_wait(seconds, plan.folds, held) for one, seconds in costs if not isinstance(one, HEAD_ONLY)]
+    return max((one for one in waits if one <= AFFORDABLE), default=0.0)
+
+
+def _wait(seconds: float, folds: int, held: float | None) -> float:
+    """Return what further seeds take of a strategy that comparing and learning once takes some seconds."""
+    once, all_of_it = (1 - 1 / folds, folds) if held is None else (1 - held, 2 - held)
+    return seconds * SEEDS * once / all_of_it
 
 
 def seed_spread(ground: Ground, choice: Choice) -> tuple[float, ...]:

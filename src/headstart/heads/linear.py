@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from headstart.heads.chunks import KEPT, SMALLEST_SPREAD, Standardised, copied, spans
 from headstart.heads.closed import SHRINKAGE, Sums, discriminants, naive_bayes, ridge, sums_of
 from headstart.heads.logistic import Problem, class_weights
+from headstart.heads.spanned import Spanned
 from headstart.tasks import UNKNOWN, Task
 
 __all__ = ["ABSENT", "MANY", "SHRINKAGE", "Head", "LinearHead", "Parts", "fit_head", "imbalance"]
@@ -185,9 +187,18 @@ class Parts:
             strengths = np.where(learned.sum(1) == 2, strength / 2, strength)
         given = (torch.from_numpy(array) for array in (truth, weights, learned, strengths))
         start = None if self.scaled.kept is not None else self._begun(strength, balanced=balanced, tolerance=tolerance)
-        weight, bias = Problem(self.scaled, self.scaled.own, *given).solved(tolerance, start)
+        spanned = self._spanned
+        if spanned is None:
+            weight, bias = Problem(self.scaled, self.scaled.own, *given).solved(tolerance, start)
+        else:
+            weight, bias = Problem(spanned, torch.ones(len(learned), spanned.d), *given).solved(tolerance)
+            weight = spanned.in_full(weight)
         bias = torch.where(torch.from_numpy(learned), bias.double(), torch.from_numpy(constant))
         return [self._unscaled(part, weight[part], bias[part]) for part in range(len(bias))]
+
+    @cached_property
+    def _spanned(self) -> Spanned | None:
+        return Spanned.of(self.scaled)
 
     def _begun(self, strength: float, *, balanced: bool, tolerance: float) -> tuple[Tensor, Tensor]:
         """Return weights (p, c, d) and biases (p, c) found on few enough examples to keep, under a like penalty."""

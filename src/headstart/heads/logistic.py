@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from headstart.heads.chunks import Standardised, summed, times
+from headstart.heads.spanned import Spanned
 
 ITERATIONS = 500
 HISTORY = 10
@@ -28,7 +29,7 @@ class Problem:
     """What p heads of c classes or labels are fitted on.
 
     Attributes:
-        examples: n standardised examples.
+        examples: n standardised examples, or sparse ones in what they span.
         own: (p, d) by what the features of each part are multiplied.
         truth: (n,) label indices, or (n, c) zeros and ones, where every label is a question of its own.
         weights: (n, p) how much each example counts in each part; 0 where it is not in it.
@@ -36,7 +37,7 @@ class Problem:
         strengths: (p,) of the inverse penalty C.
     """
 
-    examples: Standardised
+    examples: Standardised | Spanned
     own: Tensor
     truth: Tensor
     weights: Tensor
