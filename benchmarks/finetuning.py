@@ -17,9 +17,10 @@ import numpy as np
 
 import headstart as hs
 from benchmarks import ours, rivals
-from benchmarks.pairs import difference, holm
+from benchmarks.pairs import difference
 from benchmarks.sets import IMAGES, TEXTS, Rows, rows
 from benchmarks.speed import weights
+from headstart.paired import holm
 from headstart.report.page import write_report
 
 RESULTS = Path(__file__).parent / "results" / "finetuning.jsonl"

@@ -42,13 +42,6 @@ def difference(pairs: list[tuple[np.ndarray, np.ndarray]], seed: int = 0) -> Dif
     return Difference(value, float(low), float(high), p, min(len(table) for table in tables))
 
 
-def holm(ps: list[float]) -> list[float]:
-    """Return p-values adjusted for their number (Holm 1979)."""
-    order = np.argsort(ps)
-    adjusted = np.maximum.accumulate([min(1.0, ps[place] * (len(ps) - rank)) for rank, place in enumerate(order)])
-    return [float(one) for one in adjusted[np.argsort(order)]]
-
-
 def _resampled(table: np.ndarray, dice: np.random.Generator) -> np.ndarray:
     seeds, examples = table.shape
     rows = dice.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds

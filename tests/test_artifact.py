@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import headstart as hs
-from headstart import artifact
+from headstart import artifact, model
 from headstart.errors import ArtifactError, StorageError
 
 
@@ -59,7 +59,7 @@ def test_the_folder_is_private_readable_and_without_pickles(saved_text_model: Pa
     } <= names
     assert not [name for name in names if name.endswith((".pkl", ".pt", ".pth", ".bin", ".joblib"))]
     manifest = json.loads((saved_text_model / "manifest.json").read_text())
-    assert manifest["task"]["labels"] == ["bad", "good"]
+    assert manifest["models"][0]["task"]["labels"] == ["bad", "good"]
     assert manifest["backbone"]["card"]["licence"] == "MIT"
     assert manifest["files"].keys() == names - {"manifest.json", "README.md"}
     assert "wordllama" in (saved_text_model / "README.md").read_text()
@@ -125,7 +125,7 @@ def test_golden_outputs_are_compared(copied: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     golden = load_file(copied / "golden.safetensors")
-    golden["outputs"] = golden["outputs"].flip(1)
+    golden["outputs.0"] = golden["outputs.0"].flip(1)
     save_file(golden, copied / "golden.safetensors")
     files = json.loads((copied / "manifest.json").read_text())["files"]
     rewrite(copied, files={**files, "golden.safetensors": artifact._digest(copied / "golden.safetensors")})
@@ -196,19 +196,19 @@ def test_a_write_that_the_system_cuts_off_leaves_nothing(reviews: Path, tmp_path
 
 def test_a_kill_at_any_moment_leaves_a_whole_model_or_none(text_model: hs.Model, tmp_path: Path) -> None:
     path, dice = tmp_path / "m.headstart", random.Random(0)
-    manifest, golden = text_model._manifest(), text_model._golden()
+    manifest, golden = model._manifest([text_model]), model._golden([text_model])
     weights = {"head.weight": torch.zeros(2, 4), "table": torch.zeros(1000, 1000)}
     for _ in range(30):
         process = os.fork()
         if process == 0:
             while True:
-                artifact.write(path, manifest, weights, golden, "card")
+                artifact.write(path, lambda part: artifact.fill(part, manifest, weights, golden, "card"))
         time.sleep(dice.uniform(0.0, 0.15))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         if path.exists():
             assert artifact.read(path).tensors()["table"].shape == (1000, 1000)
-    artifact.write(path, manifest, weights, golden, "card")
+    artifact.write(path, lambda part: artifact.fill(part, manifest, weights, golden, "card"))
     assert names_in(tmp_path) == ["m.headstart"]
 
 
@@ -253,9 +253,18 @@ def test_the_owner_may_edit_the_model_card(copied: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"task": []},
-        {"task": {"target": "y", "kind": "classification", "labels": ["a", "b", "c"]}},
-        {"task": {"target": "y", "kind": "guess", "labels": ["a", "b"]}},
+        {"models": [{"task": [], "columns": [], "record": {}}]},
+        {"models": []},
+        {
+            "models": [
+                {
+                    "task": {"target": "y", "kind": "classification", "labels": ["a", "b", "c"]},
+                    "columns": [],
+                    "record": {},
+                }
+            ]
+        },
+        {"models": [{"task": {"target": "y", "kind": "guess", "labels": ["a", "b"]}, "columns": [], "record": {}}]},
         {"cut": "x"},
         {"cut": 99},
         {"backbone": None},

@@ -17,6 +17,7 @@ from headstart.errors import (
 
 if TYPE_CHECKING:
     from headstart.adaptation import adapt
+    from headstart.adding import add_target
     from headstart.backbones.backbone import Backbone
     from headstart.backbones.card import Card
     from headstart.backbones.listing import list_backbones
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from headstart.evaluation import Evaluation, evaluate
     from headstart.frozen.features import extract
     from headstart.job import fit
-    from headstart.model import Model, Prediction, load
+    from headstart.model import Model, Prediction
+    from headstart.multitask import MultiTaskModel, load
     from headstart.plan import Plan, read_plan
+    from headstart.ranking.several import JointRanking, rank_together
     from headstart.ranking.sources import Ranking, rank
-    from headstart.report.result import Result
+    from headstart.report.result import MultiTaskResult, Result
     from headstart.strategies import FineTune, FromScratch, LoRA, Probe, Refine, Schedule
+    from headstart.together import fit_together
 
 __version__ = "0.1.0"
 
@@ -48,9 +52,12 @@ __all__ = [
     "FineTune",
     "FromScratch",
     "HeadstartError",
+    "JointRanking",
     "LoRA",
     "Majority",
     "Model",
+    "MultiTaskModel",
+    "MultiTaskResult",
     "OptionError",
     "Plan",
     "Prediction",
@@ -61,15 +68,18 @@ __all__ = [
     "Schedule",
     "StorageError",
     "adapt",
+    "add_target",
     "check",
     "compare",
     "evaluate",
     "extract",
     "fit",
+    "fit_together",
     "list_backbones",
     "load",
     "load_backbone",
     "rank",
+    "rank_together",
     "read",
     "read_plan",
 ]
@@ -88,22 +98,28 @@ _HOMES = {
     "Refine": "strategies",
     "Majority": "strategies",
     "Model": "model",
+    "MultiTaskModel": "multitask",
+    "MultiTaskResult": "report.result",
     "Plan": "plan",
     "Prediction": "model",
     "Probe": "strategies",
+    "JointRanking": "ranking.several",
     "Ranking": "ranking.sources",
     "Result": "report.result",
     "Schedule": "strategies",
     "adapt": "adaptation",
+    "add_target": "adding",
     "check": "data",
     "compare": "comparison.comparing",
     "evaluate": "evaluation",
     "extract": "frozen.features",
     "fit": "job",
+    "fit_together": "together",
     "list_backbones": "backbones.listing",
-    "load": "model",
+    "load": "multitask",
     "load_backbone": "backbones.sources",
     "rank": "ranking.sources",
+    "rank_together": "ranking.several",
     "read": "data",
     "read_plan": "plan",
 }

@@ -247,7 +247,7 @@ def _timed(ground: Ground, plan: Plan, choice: Choice) -> tuple[Model, float]:
 
 def _learned(ground: Ground, plan: Plan, choice: Choice) -> Model:
     """Learn a choice on everything."""
-    strategy, record = choice.strategy, _record(ground, plan, choice)
+    strategy, record = choice.strategy, record_of(ground, plan, choice)
     if choice.tuning is not None:
         return _tuned(ground, plan, choice, choice.tuning)
     cut = ground.backbone.replay.resolve(strategy.cut) if isinstance(strategy, Probe) and strategy.cut else None
@@ -263,7 +263,7 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     learnable = lesson.learnable
     backbone, head = tuning.finished(lesson, ground.examples.name)
     backbone = replace(backbone, seen=np.union1d(backbone.seen, fingerprints(ground.examples.contents)))
-    record = _record(ground, plan, choice) | {
+    record = record_of(ground, plan, choice) | {
         "strategy": tuning.strategy.name,
         "cut": lesson.at(lesson.epochs - 1).cut,
         "epoch": trained.epoch,
@@ -279,7 +279,7 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     return _model(ground, backbone, None, head, record)
 
 
-def _record(ground: Ground, plan: Plan, choice: Choice) -> dict[str, Any]:
+def record_of(ground: Ground, plan: Plan, choice: Choice) -> dict[str, Any]:
     """Return how a model was made, as JSON holds it."""
     probe, task, validation = choice.probe, ground.task, ground.validation
     return {

@@ -7,7 +7,8 @@ ants.headstart/
 ├── golden.safetensors    synthetic inputs and the outputs they must give
 ├── README.md             the model card
 ├── training.svg          how it was learned, where more than a head was
-└── tokenizer/            for texts
+├── tokenizer/            for texts
+└── parts/                where it answers several targets: a folder like this one for each network
 ```
 It is written under a temporary name, synced, and renamed; nothing in it is a pickle.
 """
@@ -39,9 +40,10 @@ except ImportError:  # pragma: no cover  Windows has no such lock; leftovers the
     fcntl = None  # type: ignore[assignment]
 
 FORMAT_FAMILY = "headstart.artifact/"
-FORMAT = f"{FORMAT_FAMILY}1"
+FORMAT = f"{FORMAT_FAMILY}2"
 SUFFIX = ".headstart"
 TOKENIZER = "tokenizer"
+PARTS = "parts"
 CURVES = "training.svg"
 PART, OLD = ".part-", ".old-"
 MANIFEST, WEIGHTS, GOLDEN, README = "manifest.json", "weights.safetensors", "golden.safetensors", "README.md"
@@ -108,25 +110,19 @@ def _foreign_files(path: Path) -> list[str]:
     """Return the files in a folder that no save of ours put there."""
     own = {MANIFEST, WEIGHTS, GOLDEN, README, CURVES}
     found = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
-    return sorted(file.as_posix() for file in found if str(file) not in own and file.parts[0] != TOKENIZER)
+    return sorted(file.as_posix() for file in found if str(file) not in own and file.parts[0] not in (TOKENIZER, PARTS))
 
 
-def write(
-    path: Path,
-    manifest: dict[str, Any],
-    weights: dict[str, Tensor],
-    golden: dict[str, Tensor],
-    readme: str,
-    save_tokenizer: Callable[[Path], object] | None = None,
-    pictures: dict[str, str] | None = None,
-) -> None:
+def write(path: Path, fill: Callable[[Path], None]) -> None:
     """Write an artifact, whole or not at all; one of ours that was there is replaced in a single step.
+
+    Args:
+        path: where.
+        fill: writes what is in it into an empty folder.
 
     Raises:
         StorageError: the disk is full or `path` cannot be written; what was there is still there.
     """
-    from safetensors.torch import save_file
-
     path = path.resolve()
     check_destination(path)
     with storage_errors(path):
@@ -134,18 +130,44 @@ def write(
         part = Path(tempfile.mkdtemp(prefix=f".{path.name}{PART}", dir=path.parent))
     try:
         with storage_errors(path), held(part):
-            save_file(weights, part / WEIGHTS)
-            save_file(golden, part / GOLDEN)
-            (part / README).write_text(readme, encoding="utf-8")
-            for name, drawing in (pictures or {}).items():
-                (part / name).write_text(drawing, encoding="utf-8")
-            if save_tokenizer is not None:
-                save_tokenizer(part / TOKENIZER)
-            _write_manifest(part, manifest)
+            fill(part)
             _sync(part)
             _move_into_place(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def fill(
+    folder: Path,
+    manifest: dict[str, Any],
+    weights: dict[str, Tensor],
+    golden: dict[str, Tensor],
+    readme: str,
+    save_tokenizer: Callable[[Path], object] | None = None,
+    pictures: dict[str, str] | None = None,
+) -> None:
+    """Write a model's files into an empty folder, the manifest last."""
+    from safetensors.torch import save_file
+
+    save_file(weights, folder / WEIGHTS)
+    save_file(golden, folder / GOLDEN)
+    for name, drawing in (pictures or {}).items():
+        (folder / name).write_text(drawing, encoding="utf-8")
+    if save_tokenizer is not None:
+        save_tokenizer(folder / TOKENIZER)
+    seal(folder, manifest, readme)
+
+
+def seal(folder: Path, manifest: dict[str, Any], readme: str) -> None:
+    """Write the model card, and the manifest with the SHA-256 of every other file in the folder."""
+    (folder / README).write_text(readme, encoding="utf-8")
+    files = {
+        file.relative_to(folder).as_posix(): _digest(file) for file in sorted(folder.rglob("*")) if _is_checked(file)
+    }
+    whole = {"format": FORMAT, **manifest, "files": files}
+    whole = json.loads(json.dumps(whole, allow_nan=False))
+    text = json.dumps({**whole, "digest": _canonical_digest(whole)}, indent=2, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> Artifact:
@@ -194,23 +216,15 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, TypeError, OSError):
         raise ArtifactError(f"the manifest of {path.name} cannot be read.", hint="copy the folder again") from None
     if version != FORMAT:
-        raise ArtifactError(
-            f"{path.name} is of another format.", expected=FORMAT, got=str(version), hint="pip install -U headstart"
-        )
+        is_older = str(version) < FORMAT
+        hint = "train it anew: this version writes another format" if is_older else "pip install -U headstart"
+        raise ArtifactError(f"{path.name} is of another format.", expected=FORMAT, got=str(version), hint=hint)
     if stated != _canonical_digest(manifest) or not isinstance(files, dict):
         raise ArtifactError(
             f"{path.name} is damaged or was changed: {MANIFEST} is not what was saved.",
             hint="copy the folder again, or train anew",
         )
     return dict(manifest)
-
-
-def _write_manifest(part: Path, manifest: dict[str, Any]) -> None:
-    files = {file.relative_to(part).as_posix(): _digest(file) for file in sorted(part.rglob("*")) if _is_checked(file)}
-    whole = {"format": FORMAT, **manifest, "files": files}
-    whole = json.loads(json.dumps(whole, allow_nan=False))
-    text = json.dumps({**whole, "digest": _canonical_digest(whole)}, indent=2, ensure_ascii=False)
-    (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def _is_checked(file: Path) -> bool:

@@ -88,9 +88,11 @@ def consider(ground: Ground, plan: Plan) -> Choice:
     best, standings = _chosen(ground, arms, balanced=start.balanced)
     if len(ground.examples) < FEWEST and any(one.transfers for one in plan.strategies):
         best = _first_with_transfer(plan)
-    told = [_told(ground, arm, standing, arm is arms[best]) for arm, standing in zip(arms, standings, strict=True)]
+    shown = [
+        told(ground, arm, standing, is_chosen=arm is arms[best]) for arm, standing in zip(arms, standings, strict=True)
+    ]
     rival = _rival(ground, arms, choices, best, balanced=start.balanced)
-    return replace(choices[best], arms=tuple(told), rival=rival)
+    return replace(choices[best], arms=tuple(shown), rival=rival)
 
 
 def _first_with_transfer(plan: Plan) -> int:
@@ -208,14 +210,14 @@ def _out_of_fold(
 
     An arm that falls hopelessly behind a rival on the first fold is not seen on the others.
     """
-    answered: list[list[np.ndarray]] = []
+    seen: list[list[np.ndarray]] = []
     for number, held in enumerate(folds):
-        answered.append(_answered(ground, tuning, held, f"{name}-fold-{number + 1}"))
+        seen.append(answered(ground, tuning, held, f"{name}-fold-{number + 1}"))
         if number == 0 < len(folds) - 1:
-            first = _seen(ground, tuning, folds[:1], answered)
+            first = _seen(ground, tuning, folds[:1], seen)
             if is_hopeless(first, rivals, ground.truth, ground.task, ground.units, balanced=balanced):
                 return replace(first, is_given_up=True)
-    return _seen(ground, tuning, folds, answered)
+    return _seen(ground, tuning, folds, seen)
 
 
 def _seen(ground: Ground, tuning: Tuning, folds: list[np.ndarray], answered: list[list[np.ndarray]]) -> Arm:
@@ -236,7 +238,7 @@ def _seen(ground: Ground, tuning: Tuning, folds: list[np.ndarray], answered: lis
     return Arm(tuning.strategy.name, tuning.strategy.word, tuning.cut, by_epoch[epoch], seen, epoch, curves)
 
 
-def _answered(ground: Ground, tuning: Tuning, held: np.ndarray, name: str) -> list[np.ndarray]:
+def answered(ground: Ground, tuning: Tuning, held: np.ndarray, name: str) -> list[np.ndarray]:
     """Return what held-out examples are answered after each epoch, from unfinished work where it got that far."""
     done = ground.keeper.load(f"{name}-done")
     if done is not None:
@@ -255,7 +257,7 @@ def _errors(ground: Ground, outputs: np.ndarray, seen: np.ndarray) -> np.ndarray
     return quadratic_errors(ground.task, ground.truth[seen], outputs[seen])
 
 
-def _told(ground: Ground, arm: Arm, standing: Standing, is_chosen: bool) -> dict[str, Any]:
+def told(ground: Ground, arm: Arm, standing: Standing, *, is_chosen: bool) -> dict[str, Any]:
     """Return how an arm stood, as JSON holds it: on out-of-fold examples only."""
     headline = metrics.HEADLINE[ground.task.kind]
     units = ground.units[arm.seen] if ground.units is not None else None

@@ -10,7 +10,7 @@ import numpy as np
 from headstart import baselines, metrics
 from headstart.data import Dataset, Finding
 from headstart.devices import undisturbed
-from headstart.errors import DataError
+from headstart.errors import DataError, OptionError
 from headstart.model import Model, fingerprints
 from headstart.progress import Progress, silent
 from headstart.statistics import Measure
@@ -112,6 +112,7 @@ def evaluate(
         >>> hs.evaluate(model, new).n
         2
     """
+    _require_one_target(model)
     _require_same_task(model, data)
     kept, findings = _kept(model, data, keep_seen)
     outputs = model.outputs(kept.inputs, contents=kept.contents, progress=progress)
@@ -199,6 +200,11 @@ def _unknown_labels(task: Task, data: Dataset) -> tuple[Finding, ...]:
     effect = "counted as wrong" if task.kind == "classification" else "those labels are left out"
     text = f"{count(len(unknown), 'example')} with labels the model never saw ({names}): {effect}"
     return (Finding("unseen_labels", text),)
+
+
+def _require_one_target(model: object) -> None:
+    if not isinstance(model, Model):
+        raise OptionError("this is no model of one target.", expected="a Model", hint="choose one with .only(target)")
 
 
 def _require_same_task(model: Model, data: Dataset) -> None:

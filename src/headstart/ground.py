@@ -17,7 +17,7 @@ from headstart.backbones.catalogue import DEFAULTS
 from headstart.backbones.sources import load_backbone
 from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
-from headstart.errors import BackboneError, DataError
+from headstart.errors import BackboneError, DataError, OptionError
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import count_lacking, features_at
 from headstart.frozen.trials import exact_features, few_of
@@ -177,10 +177,24 @@ def begin(
         DataError: the examples do not fit the backbone.
         BackboneError: there is no such backbone, or it has learned nothing.
     """
+    require_one_target(train)
     train, validation = _without_test(train, validation)
     loaded = backbone if isinstance(backbone, Backbone) else load_for(train, backbone)
     require_source(loaded, train)
     return Ground(loaded, train, validation, seed, keeper, progress)
+
+
+def require_one_target(data: Dataset) -> None:
+    """Raise an `OptionError` where there are several targets: each is learned and judged by itself.
+
+    Raises:
+        OptionError: there are several.
+    """
+    if data.tasks:
+        names = ", ".join(task.target for task in data.tasks)
+        raise OptionError(
+            "there are several targets.", expected="one", got=names, hint="use hs.fit_together, or name one"
+        )
 
 
 def _without_test(train: Dataset, validation: Dataset | None) -> tuple[Dataset, Dataset | None]:

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from headstart import artifact
-from headstart.adaptation import asked_strategies, carry_out, settle
+from headstart.adaptation import Adapted, asked_strategies, carry_out, settle
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import checkpoints_beside
-from headstart.comparison.foresight import Foresight, foresee
+from headstart.comparison.foresight import SETTLING, Foresight, foresee
 from headstart.comparison.proof import prove
 from headstart.data import TEST_SHARE, Dataset, Finding, check, read
 from headstart.devices import processes
 from headstart.evaluation import evaluate
-from headstart.ground import begin
+from headstart.ground import Ground, begin, require_one_target
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
 from headstart.ranking.pools import ALL, OFFLINE
@@ -31,28 +31,37 @@ from headstart.strategies import Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, seconds_in_words, some, user_path
 
-DEFAULTS = {"test": TEST_SHARE, "seed": 0}
+DEFAULTS = {"test": TEST_SHARE, "seed": 0, "balance": "sum", "budget": f"{BUDGET:g}s"}
 
 
 @dataclass
-class _Clock:
-    """Seconds by phase."""
+class Clock:
+    """Seconds by phase, and what was forecast of them."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     within: dict[str, float] = field(default_factory=dict)
-    start: float = field(default_factory=time.perf_counter)
+    foreseen: Foresight | None = None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
+        """Add the seconds of the body to those under a name."""
         begun = time.perf_counter()
         yield
-        self.seconds[name] = round(time.perf_counter() - begun, 3)
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - begun, 3)
 
-    def watching(self, progress: Progress, foreseen: Foresight) -> Progress:
-        """Return a progress that also notes the seconds of each of its phases, and tells how far all of it is."""
-        last, whole = time.perf_counter(), math.ceil(foreseen.total)
-        name = f"all of it, about {seconds_in_words(foreseen.total)}"
-        progress(name, min(whole, round(last - self.start)), whole)
+    @property
+    def total(self) -> float:
+        """Seconds of all phases."""
+        return sum(self.seconds.values())
+
+    def watched(self, ground: Ground, plan: Plan, tested: int, word: str = "all of it") -> Ground:
+        """Forecast what a plan takes, and return its ground with a progress that tells how far all of it is."""
+        with self.phase("settle"):
+            rest = foresee(ground, plan, tested)
+        foreseen = self.foreseen = Foresight({SETTLING: self.total} | rest)
+        begun = last = time.perf_counter()
+        before, whole, progress = self.total, math.ceil(foreseen.total), ground.progress
+        name = f"{word}, about {seconds_in_words(foreseen.total)}"
 
         def note(phase: str, done: int, total: int) -> None:
             nonlocal last
@@ -60,14 +69,15 @@ class _Clock:
             self.within[phase] = self.within.get(phase, 0.0) + now - last
             last = now
             progress(phase, done, total)
-            progress(name, min(whole, round(now - self.start)), whole)
+            progress(name, min(whole, round(before + now - begun)), whole)
 
-        return note
+        progress(name, min(whole, round(before)), whole)
+        return replace(ground, progress=note)
 
-    def told(self, foreseen: Foresight) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    def told(self) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
         """Return the seconds by phase and in total, and by kind of work what was forecast and what it took."""
-        total = time.perf_counter() - self.start
-        return {**self.seconds, "total": round(total, 3)}, foreseen.beside(self.within, total)
+        forecast = {} if self.foreseen is None else self.foreseen.beside(self.within, self.total)
+        return {**self.seconds, "total": round(self.total, 3)}, forecast
 
 
 def fit(
@@ -117,52 +127,86 @@ def fit(
         >>> result.n
         {'train': 8, 'validation': 0, 'test': 2}
     """
-    clock, path, strategies = _Clock(), _destination(out), asked_strategies(strategy)
+    clock, path, strategies = Clock(), destination(out), asked_strategies(strategy)
     with clock.phase("read"):
         dataset = read(data, input=input, target=target, group=group, sensitive=sensitive, task=task, progress=progress)
+        require_one_target(dataset)
         findings = check(dataset)
         train, validation, tested, held_out = dataset.three_sets(test=test, seed=seed)
     with checkpoints_beside(path) as keeper:
         with clock.phase("load"):
             source, ranking = _source(train, validation, backbone, seed, progress)
             ground = begin(train, validation, source, seed, keeper, progress)
+            findings = (*findings, *truncated(dataset, ground.backbone))
         with clock.phase("settle"):
             ground, settled = settle(ground, strategies, plan=plan, budget=budget)
-            foreseen = foresee(ground, settled, len(tested), clock.start)
-        progress = clock.watching(progress, foreseen)
+        ground = clock.watched(ground, settled, len(tested))
         with clock.phase("adapt"):
-            made = carry_out(replace(ground, progress=progress), settled, with_rival=True)
-        with clock.phase("compare"):
-            proof = prove(made, tested, ranking=ranking, progress=progress)
-        with clock.phase("evaluate"):
-            found = evaluate(made.model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
-        n, groups = _counted({"train": train, "validation": validation, "test": tested})
-        told = {"metrics": found.as_dict()["metrics"], "proof": proof.certificate(), "comparison": proof.sentence}
-        model = made.model.with_record(n=n, data=dataset.name, **told)
+            adapted = carry_out(ground, settled, with_rival=True)
+        result = judged(
+            adapted,
+            train,
+            validation,
+            tested,
+            clock,
+            findings=findings,
+            notes=(*dataset.notes, *filter(None, [held_out]), *(ranking.notes if ranking else ())),
+            ranking=ranking,
+        )
         if path is not None:
             with clock.phase("save"):
-                model.save(path)
-    result = Result(
-        model,
-        found,
-        proof,
-        dataset.name,
-        n,
-        groups,
-        (*dataset.notes, *filter(None, [held_out]), *(ranking.notes if ranking else ()), *model.record["notes"]),
-        (*findings, *_truncated(dataset, ground.backbone), *_news(findings, found.findings), *proof.findings),
-        *clock.told(foreseen),
-        path,
-        path.with_name(f"{path.name.removesuffix(artifact.SUFFIX)}.report.html") if path is not None else None,
-        ranking,
-    )
+                result.model.save(path)
+    seconds, forecast = clock.told()
+    report = None if path is None else report_beside(path)
+    result = replace(result, seconds=seconds, forecast=forecast, path=path, report=report)
     asked = {"input": input, "target": target, "group": group, "sensitive": sensitive, "task": task}
     replayed = out if strategies is not None or plan is not None or budget != BUDGET else None
     _report(result, data, asked | {"backbone": backbone, "test": test, "seed": seed, "plan": replayed, "out": out})
     return result
 
 
-def _counted(sets: dict[str, Dataset | None]) -> tuple[dict[str, int], dict[str, int]]:
+def judged(
+    adapted: Adapted,
+    train: Dataset,
+    validation: Dataset | None,
+    tested: Dataset,
+    clock: Clock,
+    *,
+    findings: tuple[Finding, ...] = (),
+    notes: tuple[str, ...] = (),
+    ranking: Ranking | None = None,
+) -> Result:
+    """Prove what an adapted model is worth and measure it, on test examples; nothing is saved yet."""
+    model, progress = adapted.model, adapted.ground.progress
+    with clock.phase("compare"):
+        proof = prove(adapted, tested, ranking=ranking, progress=progress)
+    with clock.phase("evaluate"):
+        found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
+    n, groups = counted({"train": train, "validation": validation, "test": tested})
+    told = {"metrics": found.as_dict()["metrics"], "proof": proof.certificate(), "comparison": proof.sentence}
+    model = model.with_record(n=n, data=tested.name, **told)
+    return Result(
+        model,
+        found,
+        proof,
+        tested.name,
+        n,
+        groups,
+        (*notes, *model.record["notes"]),
+        (*findings, *_news(findings, found.findings), *proof.findings),
+        *clock.told(),
+        None,
+        None,
+        ranking,
+    )
+
+
+def report_beside(path: Path, word: str = "") -> Path:
+    """Return where the report of a saved model lies, or that of one of its targets."""
+    return path.with_name(f"{path.name.removesuffix(artifact.SUFFIX)}{word}.report.html")
+
+
+def counted(sets: dict[str, Dataset | None]) -> tuple[dict[str, int], dict[str, int]]:
     """Return the examples of each set, and its groups where there are groups."""
     n = {name: len(part) if part is not None else 0 for name, part in sets.items()}
     grouped = {name: part.groups for name, part in sets.items() if part is not None and part.groups is not None}
@@ -177,8 +221,7 @@ def _source(
     progress: Progress,
 ) -> tuple[str | Backbone | None, Ranking | None]:
     """Return the source that is meant or, where several are named, the one that ranks first, and the ranking."""
-    if isinstance(backbone, str) and "," in backbone:
-        backbone = [name.strip() for name in backbone.split(",") if name.strip()]
+    backbone = asked_sources(backbone)
     if backbone is None or isinstance(backbone, Backbone):
         return backbone, None
     if isinstance(backbone, str) and backbone not in (OFFLINE, ALL):
@@ -188,7 +231,16 @@ def _source(
     return ranking.backbones[ranking.best.name], ranking
 
 
-def _destination(out: str | Path | None) -> Path | None:
+def asked_sources(
+    backbone: str | Backbone | Sequence[str | Backbone] | None,
+) -> str | Backbone | Sequence[str | Backbone] | None:
+    """Return the sources that are meant: several where commas stand between names."""
+    if isinstance(backbone, str) and "," in backbone:
+        return [name.strip() for name in backbone.split(",") if name.strip()]
+    return backbone
+
+
+def destination(out: str | Path | None) -> Path | None:
     """Return where the model is saved, once it may be.
 
     Raises:
@@ -204,21 +256,24 @@ def _destination(out: str | Path | None) -> Path | None:
 def _report(result: Result, data: object, asked: Mapping[str, Any]) -> None:
     """Write the report; of several processes started together only the first does."""
     if result.report is not None and processes().rank == 0:
-        write_report(result, result.report, _command(data, asked))
+        write_report(result, result.report, command_of(data, asked))
 
 
-def _command(data: object, asked: Mapping[str, Any]) -> str:
+def command_of(data: object, asked: Mapping[str, Any]) -> str:
     """Return what gives the result again, on the command line where the data is a file or a folder.
 
     What else was settled stands in the plan of the saved model.
     """
     words = ["headstart", "fit", str(data) if isinstance(data, str | Path) else "DATA"]
     for name, value in asked.items():
-        several = list(value) if isinstance(value, list | tuple) and name != "target" else [value]
+        are_names = name != "target" or isinstance(data, str | Path)
+        several = list(value) if isinstance(value, list | tuple) and are_names else [value]
         if name == "backbone" and value is not None:
             several = [",".join(str(one.name if isinstance(one, Backbone) else one) for one in several)]
+        if name in DEFAULTS and several == [DEFAULTS[name]]:
+            continue
         for one in several:
-            if isinstance(one, str | Path | int | float) and not (name in DEFAULTS and one == DEFAULTS[name]):
+            if isinstance(one, str | Path | int | float):
                 words += [f"--{name}", str(one)]
     return shlex.join(words)
 
@@ -230,7 +285,8 @@ def _news(told: tuple[Finding, ...], found: tuple[Finding, ...]) -> list[Finding
     return [finding for finding in found if finding.code not in codes]
 
 
-def _truncated(dataset: Dataset, backbone: Backbone) -> tuple[Finding, ...]:
+def truncated(dataset: Dataset, backbone: Backbone) -> tuple[Finding, ...]:
+    """Say which texts a backbone cannot read to their end."""
     places = backbone.prepare.truncated(dataset.inputs)
     if not places:
         return ()

@@ -37,7 +37,8 @@ class Prediction:
 
     Attributes:
         input: what the input is called.
-        answer: {"label", "probability", "probabilities"}, {"labels", "probabilities"} or {"value"}; empty on failure.
+        answer: {"label", "probability", "probabilities"}, {"labels", "probabilities"} or {"value"}; of several targets
+            {"targets"}: such an answer each, by name; empty on failure.
         error: why the input could not be read; None on success.
     """
 
@@ -47,7 +48,7 @@ class Prediction:
 
     @property
     def label(self) -> str | None:
-        """The likeliest label, for classification."""
+        """The likeliest label, for classification of one target."""
         return self.answer.get("label")
 
     def as_dict(self) -> dict[str, Any]:
@@ -158,17 +159,7 @@ class Model:
         destination = user_path(path)
         if processes().rank > 0:
             return destination
-        weights = {f"backbone.{name}": tensor for name, tensor in self.backbone.trunk.state_dict().items()}
-        tokenizer = getattr(self.backbone.prepare, "tokenizer", None)
-        artifact.write(
-            destination,
-            self._manifest(),
-            _saveable({**weights, **self._own_tensors()}),
-            _saveable(self._golden()),
-            self.card(),
-            tokenizer.save_pretrained if tokenizer is not None else None,
-            {artifact.CURVES: training_curves(self.record)} if self.record.get("curve") else {},
-        )
+        artifact.write(destination, lambda folder: write_into(folder, [self]))
         return destination
 
     def card(self) -> str:
@@ -204,57 +195,72 @@ class Model:
         """Return the model with more in its training record."""
         return replace(self, record={**self.record, **fields})
 
-    def _manifest(self) -> dict[str, Any]:
-        plan = self.backbone.known_plan if self.cut is None else self.backbone.replay.plan
-        return {
-            "headstart": __version__,
-            "task": {"target": self.task.target, "kind": self.task.kind, "labels": list(self.task.labels)},
-            "cut": self.cut,
-            "columns": list(self.columns),
-            "backbone": {
-                "card": self.backbone.card.as_dict(),
-                "architecture": self.backbone.architecture,
-                "plan": plan.as_json() if plan else None,
-            },
-            "record": self.record,
-        }
 
-    def _own_tensors(self) -> dict[str, Tensor]:
-        import torch
+def write_into(folder: Path, models: Sequence[Model]) -> None:
+    """Write models that share a backbone and a cut into an empty folder: the network once, and a head each."""
+    import torch
 
-        own = {"head.weight": self.head.weight, "head.bias": self.head.bias, "seen": self.seen}
-        own["taught"] = self.backbone.seen
-        return {name: torch.from_numpy(array) for name, array in own.items()}
+    first = models[0]
+    backbone, record = first.backbone, first.record
+    own = {"taught": backbone.seen}
+    for place, one in enumerate(models):
+        own |= {f"head.{place}.weight": one.head.weight, f"head.{place}.bias": one.head.bias, f"seen.{place}": one.seen}
+    weights = {f"backbone.{name}": tensor for name, tensor in backbone.trunk.state_dict().items()}
+    tokenizer = getattr(backbone.prepare, "tokenizer", None)
+    artifact.fill(
+        folder,
+        _manifest(models),
+        _saveable({**weights, **{name: torch.from_numpy(array) for name, array in own.items()}}),
+        _saveable(_golden(models)),
+        "\n".join(one.card() for one in models),
+        tokenizer.save_pretrained if tokenizer is not None else None,
+        {artifact.CURVES: training_curves(record)} if record.get("curve") else {},
+    )
 
-    def _golden(self) -> dict[str, Tensor]:
-        """Return synthetic inputs and the outputs they give."""
-        import torch
 
-        examples = self.backbone.prepare.examples()
-        inputs = {
-            f"input.{place}": torch.from_numpy(_as_array(example).copy()) for place, example in enumerate(examples)
-        }
-        return {**inputs, "outputs": torch.from_numpy(self.outputs(examples, execution=EXACT).astype(np.float32))}
+def _manifest(models: Sequence[Model]) -> dict[str, Any]:
+    first = models[0]
+    plan = first.backbone.known_plan if first.cut is None else first.backbone.replay.plan
+    return {
+        "headstart": __version__,
+        "cut": first.cut,
+        "backbone": {
+            "card": first.backbone.card.as_dict(),
+            "architecture": first.backbone.architecture,
+            "plan": plan.as_json() if plan else None,
+        },
+        "models": [
+            {
+                "task": {"target": one.task.target, "kind": one.task.kind, "labels": list(one.task.labels)},
+                "columns": list(one.columns),
+                "record": one.record,
+            }
+            for one in models
+        ],
+    }
+
+
+def _golden(models: Sequence[Model]) -> dict[str, Tensor]:
+    """Return synthetic inputs and the outputs they give."""
+    import torch
+
+    examples = models[0].backbone.prepare.examples()
+    found = {f"input.{place}": torch.from_numpy(_as_array(example).copy()) for place, example in enumerate(examples)}
+    for place, one in enumerate(models):
+        found[f"outputs.{place}"] = torch.from_numpy(one.outputs(examples, execution=EXACT).astype(np.float32))
+    return found
 
 
 @undisturbed()
-def load(path: str | Path) -> Model:
-    """Load a saved model once it is found whole, unchanged, and giving the answers it gave when it was saved.
+def rebuilt(saved: artifact.Artifact) -> list[Model]:
+    """Return the models in a saved folder, which share a network, once they give the answers they gave when saved.
 
     Raises:
-        ArtifactError: it is missing, damaged, changed, or answers differently on this machine.
-
-    Example:
-        >>> import headstart as hs, tempfile, pathlib
-        >>> data = hs.read([("good film", "yes"), ("bad film", "no"), ("fine play", "yes"), ("dull", "no")])
-        >>> place = pathlib.Path(tempfile.mkdtemp()) / "films.headstart"
-        >>> hs.load(hs.adapt(data, backbone="wordllama").save(place)).task.labels
-        ('no', 'yes')
+        ArtifactError: they cannot be put together again, or answer differently on this machine.
     """
-    saved = artifact.read(user_path(path))
     try:
-        model = _rebuilt(saved)
-        difference = _difference_from_golden(model, saved)
+        models = _put_together(saved)
+        difference = _difference_from_golden(models, saved)
     except ArtifactError:
         raise
     except (HeadstartError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
@@ -269,20 +275,23 @@ def load(path: str | Path) -> Model:
             got=f"a difference of {difference:.2g}",
             hint="install the versions in its manifest, or train anew",
         )
-    return model
+    return models
 
 
-def _rebuilt(saved: artifact.Artifact) -> Model:
+def _put_together(saved: artifact.Artifact) -> list[Model]:
     from headstart.backbones.sources import from_artifact
 
-    manifest, tensors = saved.manifest, saved.tensors()
-    fields = manifest["task"]
-    task = Task(fields["target"], fields["kind"], tuple(fields["labels"]))
-    head = LinearHead(tensors["head.weight"].numpy(), tensors["head.bias"].numpy())
-    if head.bias.shape != (task.n_outputs,):
-        raise ArtifactError(f"{saved.folder.name} has {task.n_outputs} answers and a head for {len(head.bias)}.")
-    columns, seen = tuple(manifest["columns"]), tensors["seen"].numpy()
-    return Model(from_artifact(saved), manifest["cut"], head, task, columns, manifest["record"], seen)
+    manifest, tensors, backbone = saved.manifest, saved.tensors(), from_artifact(saved)
+    models = []
+    for place, one in enumerate(manifest["models"]):
+        fields, columns = one["task"], tuple(one["columns"])
+        task = Task(fields["target"], fields["kind"], tuple(fields["labels"]))
+        head = LinearHead(tensors[f"head.{place}.weight"].numpy(), tensors[f"head.{place}.bias"].numpy())
+        if head.bias.shape != (task.n_outputs,):
+            raise ArtifactError(f"{saved.folder.name} has {task.n_outputs} answers and a head for {len(head.bias)}.")
+        seen = tensors[f"seen.{place}"].numpy()
+        models.append(Model(backbone, manifest["cut"], head, task, columns, one["record"], seen))
+    return models
 
 
 def fingerprints(contents: Sequence[str]) -> np.ndarray:
@@ -292,14 +301,17 @@ def fingerprints(contents: Sequence[str]) -> np.ndarray:
     )
 
 
-def _difference_from_golden(model: Model, saved: artifact.Artifact) -> float:
+def _difference_from_golden(models: Sequence[Model], saved: artifact.Artifact) -> float:
     """Return how far today's outputs on the synthetic inputs lie from the saved ones, beside the largest of these."""
     golden = saved.golden()
-    expected = golden.pop("outputs").numpy()
-    stored = [golden[name].numpy() for name in sorted(golden)]
-    is_text = model.backbone.card.modality == "text"
-    outputs = model.outputs([array.tobytes().decode() for array in stored] if is_text else stored, execution=EXACT)
-    return float(np.abs(outputs - expected).max() / max(1.0, float(np.abs(expected).max())))
+    stored = [golden[name].numpy() for name in sorted(golden) if name.startswith("input.")]
+    is_text = models[0].backbone.card.modality == "text"
+    inputs = [array.tobytes().decode() for array in stored] if is_text else stored
+    gaps = []
+    for place, one in enumerate(models):
+        expected, outputs = golden[f"outputs.{place}"].numpy(), one.outputs(inputs, execution=EXACT)
+        gaps.append(float(np.abs(outputs - expected).max() / max(1.0, float(np.abs(expected).max()))))
+    return max(gaps)
 
 
 def _as_array(example: Any) -> np.ndarray:

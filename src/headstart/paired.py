@@ -6,7 +6,7 @@ Numbers that need no torch. Where examples hang together in groups, the group is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -87,6 +87,13 @@ def difference_of_shares(
         "McNemar's exact test, Tango's interval",
         detectable_share(n, (wins + losses + 1) / (n + 2), level=level),
     )
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm 1979)."""
+    order = np.argsort(ps)
+    adjusted = np.maximum.accumulate([min(1.0, ps[place] * (len(ps) - rank)) for rank, place in enumerate(order)])
+    return [float(one) for one in adjusted[np.argsort(order)]]
 
 
 def difference_of_means(

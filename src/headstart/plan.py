@@ -146,7 +146,7 @@ def read_plan(path: str | Path) -> Plan:
     file = file / "manifest.json" if file.is_dir() else file
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
-        return Plan.from_dict(fields.get("record", {}).get("plan", fields))
+        return Plan.from_dict((fields.get("models") or [{}])[0].get("record", {}).get("plan", fields))
     except (OSError, ValueError, AttributeError) as error:
         if isinstance(error, OptionError):
             raise
@@ -194,7 +194,7 @@ def make_plan(
             offers.append(_Offer(strategy))
             continue
         network, cuts = below(strategy, backbone), strategy.cuts(backbone)
-        kept, why = _storage(network, cuts, n, precision)
+        kept, why = storage_for(network, cuts, n, precision)
         cost = _forecast(strategy, backbone, n, pilot(strategy, kept, precision), trainings, answered)
         memory = 0 if kept == "none" else int(n * bytes_kept(network, cuts, precision, kept))
         offers.append(_Offer(strategy, kept, cost, memory, why))
@@ -313,7 +313,7 @@ def _forecast(
     return step * steps * (schedule.epochs * trainings + (schedule.epochs + 1) * answered * ANSWERING)
 
 
-def _storage(backbone: Backbone, cuts: Sequence[int], n: int, precision: Precision) -> tuple[Storage, str]:
+def storage_for(backbone: Backbone, cuts: Sequence[int], n: int, precision: Precision) -> tuple[Storage, str]:
     """Decide how the states at some cuts of a network are kept, and say why where that is not as they are.
 
     They are not kept where computing them again takes no longer than reading them.

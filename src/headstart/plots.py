@@ -48,6 +48,27 @@ def arms(rows: list[tuple[str, Measure, bool]], metric: str) -> str:
     return written.getvalue()
 
 
+def gains(rows: list[tuple[str, Measure, bool]]) -> str:
+    """Return gains of targets with their intervals beside no gain, in points, as SVG.
+
+    Args:
+        rows: of each target its name, the gain, and whether it is claimed.
+    """
+    with _figure(0.7 + 0.34 * len(rows)) as (figure, written):
+        axes = figure.subplots()
+        axes.axvline(0, color=GREY, linestyle=":")
+        for place, (_, gain, is_claimed) in enumerate(rows):
+            colour = GREY if not is_claimed else OURS if gain.value > 0 else THEIRS
+            axes.plot([100 * gain.low, 100 * gain.high], [place, place], color=colour, linewidth=3, alpha=0.45)
+            axes.plot(100 * gain.value, place, "o", color=colour)
+        names = [fill(name, LETTERS) for name, _, _ in rows]
+        axes.set(yticks=range(len(rows)), yticklabels=names, xlabel="points together over alone")
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(left=False)
+    return written.getvalue()
+
+
 def learning_curves(
     curves: list[tuple[str, Sequence[float], Sequence[float], bool]], reached: tuple[float, float] | None, measure: str
 ) -> str:

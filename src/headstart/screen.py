@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from headstart.evaluation import Evaluation
     from headstart.model import Model, Prediction
     from headstart.progress import Progress
+    from headstart.ranking.several import JointRanking
     from headstart.ranking.sources import Contender, Ranking
-    from headstart.report.result import Result
+    from headstart.report.result import MultiTaskResult, Result
 
 OUT = Console(highlight=False, markup=False, emoji=False)
 TALK = Console(stderr=True, highlight=False, markup=False, emoji=False)
@@ -81,6 +82,38 @@ def show_result(result: Result) -> None:
     said, took = (sum(one) for one in zip(*result.forecast.values(), strict=True))
     foreseen = ", ".join(f"{name} {one:.1f} ({fact:.1f})" for name, (one, fact) in result.forecast.items())
     OUT.print(Text(f"seconds forecast (and taken): {said:.1f} ({took:.1f}): {foreseen}", style="dim"))
+
+
+def show_together(result: MultiTaskResult) -> None:
+    """Print what the main job made of several targets."""
+    sets = ", ".join(f"{count:,} {name}" for name, count in result.n.items() if count)
+    OUT.print()
+    OUT.print(Text(result.data, style="bold") + Text(f": {', '.join(result.targets)}; {sets}"))
+    _show_notes(result.notes)
+    show_findings(result.warnings)
+    table = _table("on the test examples, with 95 % intervals; shares in %")
+    table.add_column("target", overflow="fold")
+    for column in ("", "this model", "classical"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for target, one in result.targets.items():
+        found = one.evaluation
+        rival = found.baselines.get("classical", {}).get(found.headline)
+        shown = [measure_in_words(found.headline, own) for own in (found.metrics[found.headline], rival)]
+        table.add_row(target, TITLES.get(found.headline, found.headline), *shown)
+    OUT.print(table)
+    for target, one in result.targets.items():
+        OUT.print(Text(target, style="bold") + Text(f" {result.told(target)}"))
+        OUT.print(Text(f"  {one.proof.sentence}"))
+        show_findings(one.warnings)
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items() if name != "total")
+    OUT.print(Text(f"{result.seconds['total']:.1f} s ({seconds})", style="dim"))
+
+
+def show_kept(kept: Mapping[str, Mapping[str, float]]) -> None:
+    """Print how many answers of the old targets are as before, where their network has learned a new one."""
+    for target, share in kept.items():
+        low, high = 100 * share["low"], 100 * share["high"]
+        OUT.print(f"{target}: {100 * share['value']:.0f} % [{low:.0f}, {high:.0f}] of its answers are as before")
 
 
 def show_model(model: Model, path: object) -> None:
@@ -238,6 +271,26 @@ def show_ranking(ranking: Ranking) -> None:
         OUT.print(Text(f"  {best.name}: licence {best.card.licence}; trained on {best.card.trained_on}", style="dim"))
 
 
+def show_rankings(ranking: JointRanking) -> None:
+    """Print how sources stand for several targets at once, and for each."""
+    OUT.print()
+    OUT.print(Text(ranking.data, style="bold") + Text(f": {', '.join(ranking.rankings)}"))
+    _show_notes(ranking.notes)
+    table = _table("sources, by a linear probe out of fold; the error beside that of guessing, by weight")
+    table.add_column("source", overflow="fold")
+    for column in ("error", *(f"{target} ×{ranking.weights[target]:g}" for target in ranking.rankings)):
+        table.add_column(column, justify="right")
+    for place, (name, error) in enumerate(ranking.errors.items()):
+        shown = []
+        for one in ranking.rankings.values():
+            own = next(contender for contender in one.contenders if contender.name == name)
+            shown.append(measure_in_words(one.headline, own.measures.get(one.headline)))
+        table.add_row(name, f"{error:.3f}", *shown, style="bold" if not place else "")
+    OUT.print(table)
+    for target, one in ranking.rankings.items():
+        OUT.print(f"{target}: {one.advice.word}; {one.advice.reasons[0]}" if one.advice.reasons else target)
+
+
 def _show_contenders(ranking: Ranking, contenders: Sequence[Contender], title: str, *, by_cut: bool = False) -> None:
     table = _table(title)
     table.add_column("cut" if by_cut else "source", justify="right" if by_cut else "left", overflow="fold")
@@ -326,6 +379,8 @@ def _mistaken(evaluation: Evaluation, row: dict[str, Any]) -> Text:
 
 
 def _answer(answer: dict[str, Any]) -> str:
+    if "targets" in answer:
+        return "\t".join(f"{name}: {_answer(one)}".replace("\t", " ") for name, one in answer["targets"].items())
     if "value" in answer:
         return f"{answer['value']:.4g}"
     if "labels" in answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.errors import OptionError
@@ -45,6 +46,22 @@ def some(names: list[str], shown: int = 3) -> str:
     """Name the first few, and how many more there are."""
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def read_weights(texts: Sequence[str] | None) -> dict[str, float]:
+    """Return the weights that texts such as "sentiment=2" give.
+
+    Raises:
+        OptionError: one gives none.
+    """
+    found = {}
+    for text in texts or ():
+        name, _, number = text.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise OptionError("a weight cannot be read.", expected="such as sentiment=2", got=repr(text)) from None
+    return found
 
 
 def read_seconds(text: str) -> float:

@@ -60,6 +60,9 @@ def _saved(path: Path) -> Listed | None:
 
     try:
         manifest = json.loads((path / artifact.MANIFEST).read_text(encoding="utf-8"))
+        if manifest.get("parts"):
+            most = max(manifest["parts"], key=lambda one: len(one["targets"]))
+            manifest = json.loads((path / most["folder"] / artifact.MANIFEST).read_text(encoding="utf-8"))
         card = Card.from_dict(manifest["backbone"]["card"])
         library = manifest["backbone"]["architecture"]["library"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -119,8 +119,13 @@ def _safe(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_saved(saved: artifact.Artifact) -> Backbone:
-    """Return a saved model's backbone as a source under the model's own name."""
-    backbone = from_artifact(saved)
+    """Return a saved model's backbone as a source under the model's own name.
+
+    Of several targets it is the network that most of them share.
+    """
+    parts = saved.manifest.get("parts")
+    most = max(parts, key=lambda one: len(one["targets"])) if parts else None
+    backbone = from_artifact(saved if most is None else artifact.read(saved.folder / most["folder"]))
     card = backbone.card
     made_of = card.lineage if card.lineage and card.source == MADE_HERE else (card.name, *card.lineage)
     return replace(backbone, card=replace(card, name=saved.folder.name, source=MADE_HERE, lineage=made_of))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,13 @@ def default_out(data: str) -> str:
     """Return where a model is saved when nothing is said."""
     path = user_path(data).resolve()
     return f"{path.name if path.is_dir() else path.stem}.headstart"
+
+
+def refuse(options: Mapping[str, object], where: str) -> None:
+    """Raise an `OptionError` if an option was given that has no meaning here."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise OptionError(f"{given[0]} has no meaning for {where}.", hint=f"leave out {given[0]}")
 
 
 def quoted(path: object) -> str:

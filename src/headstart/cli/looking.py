@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.answers import one_answer, quoted, show_next
+from headstart.cli.answers import one_answer, quoted, refuse, show_next
 from headstart.cli.options import (
     Arms,
     Budget,
@@ -18,9 +18,11 @@ from headstart.cli.options import (
     PlanFile,
     Source,
     Target,
+    Targets,
     TestShare,
+    Weights,
 )
-from headstart.wording import printable, read_seconds
+from headstart.wording import printable, read_seconds, read_weights
 
 looking = typer.Typer()
 
@@ -33,7 +35,8 @@ def rank(
         typer.Option(help="Names, commas between, or a .txt of names; offline: what is installed; all: and made here."),
     ] = "offline",
     inputs: Inputs = None,
-    target: Target = None,
+    target: Targets = None,
+    weights: Weights = None,
     group: Group = None,
     task: Kind = None,
     scores: Annotated[
@@ -48,34 +51,48 @@ def rank(
     """Say which source serves the data best, where to read it, and whether transfer is worth it.
 
     Nothing is trained but linear heads, no test label is read, and what is computed is kept for fit.
+    Of several targets it says which source serves all of them best, each by its weight.
 
     Example: `headstart rank photos/ --backbones efficientnet_lite0,timm/resnet50.a1_in1k`
     """
     with one_answer(as_json) as answer:
         from headstart import screen
+        from headstart.data.pooling import is_sets
         from headstart.ranking.pools import ALL, OFFLINE
+        from headstart.ranking.several import JointRanking, rank_together
+        from headstart.ranking.sources import Ranking
         from headstart.ranking.sources import rank as run_rank
 
+        shared: Any = {
+            "backbones": backbones if backbones in (OFFLINE, ALL) else _names(backbones),
+            "input": inputs,
+            "group": group,
+            "test": test,
+            "seed": seed,
+        }
+        found: Ranking | JointRanking
         with screen.progress_bars() as progress:
-            found = run_rank(
-                data,
-                backbones=backbones if backbones in (OFFLINE, ALL) else _names(backbones),
-                input=inputs,
-                target=target,
-                group=group,
-                task=task,  # type: ignore[arg-type]  # read says what is wrong with it
-                scores=_names(scores),
-                use=use,
-                every_cut=cuts,
-                test=test,
-                seed=seed,
-                progress=progress,
-            )
+            if len(target or ()) > 1 or is_sets(data):
+                asked = {"--task": task, "--use": use, "--scores": scores != "logme", "--no-cuts": not cuts}
+                refuse(asked, "several targets at once")
+                found = rank_together(data, target=target, weights=read_weights(weights), progress=progress, **shared)
+            else:
+                refuse({"--weight": weights}, "a single target")
+                found = run_rank(
+                    data,
+                    target=target[0] if target else None,
+                    task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                    scores=_names(scores),
+                    use=use,
+                    every_cut=cuts,
+                    progress=progress,
+                    **shared,
+                )
         answer.update(found.as_dict())
         if not as_json:
-            screen.show_ranking(found)
-            target_words = f" --target {quoted(target)}" if target is not None else ""
-            show_next(f"headstart fit {quoted(data)}{target_words} --backbone {quoted(found.best.name)}")
+            screen.show_rankings(found) if isinstance(found, JointRanking) else screen.show_ranking(found)
+            words = "".join(f" --target {quoted(one)}" for one in target or ())
+            show_next(f"headstart fit {quoted(data)}{words} --backbone {quoted(found.best.name)}")
 
 
 @looking.command()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
-from headstart.cli.answers import default_out, example_input, one_answer, quoted, show_next
+from headstart.cli.answers import default_out, example_input, one_answer, quoted, refuse, show_next
 from headstart.cli.options import (
     Arms,
+    Balance,
     Budget,
     Cut,
     Data,
@@ -19,9 +20,11 @@ from headstart.cli.options import (
     Kind,
     PlanFile,
     Rate,
+    Saved,
     Sensitive,
     Source,
     Target,
+    Targets,
     TestShare,
 )
 from headstart.wording import read_seconds, user_path
@@ -66,7 +69,7 @@ def demo(
 def fit(
     data: Data,
     inputs: Inputs = None,
-    target: Target = None,
+    target: Targets = None,
     group: Group = None,
     sensitive: Sensitive = None,
     task: Kind = None,
@@ -75,6 +78,7 @@ def fit(
     cut: Cut = None,
     epochs: Epochs = None,
     rate: Rate = None,
+    balance: Balance = None,
     budget: Budget = "10m",
     plan: PlanFile = None,
     test: TestShare = 0.2,
@@ -85,36 +89,101 @@ def fit(
     """Read, check, split, compare with no transfer, choose, learn, measure, save and report: the main job.
 
     Interrupted, the same command goes on where it was. HEADSTART_PRECISION=fp32 computes nothing in less.
+    Several targets, or the data sets that a .toml file names, learn on one network where that does them no harm.
 
     Example: `headstart fit photos/ --out ants.headstart`
     """
     with one_answer(as_json) as answer:
         from headstart import screen
+        from headstart.data.pooling import is_sets
         from headstart.job import fit as run_fit
         from headstart.plan import read_plan
+        from headstart.report.result import MultiTaskResult, Result
+        from headstart.strategies import contenders
+        from headstart.together import fit_together
+
+        made: Result | MultiTaskResult
+        with screen.progress_bars() as progress:
+            shared: dict[str, Any] = {
+                "input": inputs,
+                "group": group,
+                "backbone": backbone,
+                "strategy": contenders(arms, cut=cut, epochs=epochs, rate=rate),
+                "test": test,
+                "seed": seed,
+                "budget": read_seconds(budget),
+                "out": out if out is not None else default_out(data),
+                "progress": progress,
+            }
+            if len(target or ()) > 1 or is_sets(data):
+                refuse({"--task": task, "--plan": plan, "--sensitive": sensitive}, "several targets at once")
+                made = fit_together(data, target=target, balance=cast(Any, balance or "sum"), **shared)
+            else:
+                refuse({"--balance": balance}, "a single target")
+                made = run_fit(
+                    data,
+                    target=target[0] if target else None,
+                    sensitive=sensitive or (),
+                    task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                    plan=read_plan(plan) if plan is not None else None,
+                    **shared,
+                )
+        answer.update(made.as_dict())
+        if not as_json:
+            screen.show_together(made) if isinstance(made, MultiTaskResult) else screen.show_result(made)
+            screen.OUT.print(made.saved, soft_wrap=True)
+            show_next(f"headstart predict {quoted(made.path)} {example_input(made)}")
+
+
+@making.command()
+def add(
+    model: Saved,
+    data: Data,
+    inputs: Inputs = None,
+    target: Target = None,
+    group: Group = None,
+    task: Kind = None,
+    arms: Arms = None,
+    cut: Cut = None,
+    epochs: Epochs = None,
+    rate: Rate = None,
+    test: TestShare = 0.2,
+    seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
+    out: Annotated[str | None, typer.Option(help="Where to save the whole; in place of MODEL by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a target to a saved model; what it answers already stays as it is, to the bit.
+
+    With --arms finetune stages of the shared network may learn it, which are taught their old answers meanwhile: what
+    changes of those is measured, and where that is more than a few the new target gets a network of its own.
+
+    Example: `headstart add ants.headstart photos.csv --target season`
+    """
+    with one_answer(as_json) as answer:
+        from headstart import screen
+        from headstart.adding import add_target
         from headstart.strategies import contenders
 
         with screen.progress_bars() as progress:
-            result = run_fit(
+            whole, result = add_target(
+                model,
                 data,
                 input=inputs,
                 target=target,
                 group=group,
-                sensitive=sensitive or (),
-                task=task,  # type: ignore[arg-type]  # read says what is wrong with it
-                backbone=backbone,
                 strategy=contenders(arms, cut=cut, epochs=epochs, rate=rate),
+                task=task,  # type: ignore[arg-type]  # read says what is wrong with it
                 test=test,
                 seed=seed,
-                budget=read_seconds(budget),
-                plan=read_plan(plan) if plan is not None else None,
-                out=out if out is not None else default_out(data),
+                out=out if out is not None else model,
                 progress=progress,
             )
-        answer.update(result.as_dict())
+        kept = whole.record["kept"]
+        answer.update({**result.as_dict(), "schema": "headstart.add/1", "targets": list(whole.targets), "kept": kept})
         if not as_json:
             screen.show_result(result)
-            screen.OUT.print(f"saved {result.path}, and {result.report}")
+            screen.show_kept(kept)
+            screen.OUT.print(f"saved {result.path}, which answers {', '.join(whole.targets)}", soft_wrap=True)
             show_next(f"headstart predict {quoted(result.path)} {example_input(result)}")
 
 

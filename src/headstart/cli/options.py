@@ -9,6 +9,12 @@ import typer
 Data = Annotated[str, typer.Argument(help="An image folder, or a CSV, TSV, Parquet or JSON-lines table.")]
 Inputs = Annotated[list[str] | None, typer.Option("--input", help="Column of the inputs; may be repeated.")]
 Target = Annotated[str | None, typer.Option("--target", help="Column of the labels or numbers.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target", help="Column of the labels or numbers; repeated for several: rating:regression says which kind."
+    ),
+]
 Group = Annotated[str | None, typer.Option("--group", help="Column of what must not be separated, such as a patient.")]
 Sensitive = Annotated[
     list[str] | None, typer.Option("--sensitive", help="Column to report errors by; may be repeated.")
@@ -26,6 +32,15 @@ Arms = Annotated[
     str | None,
     typer.Option(
         "--arms", "--strategy", help="One strategy, or several to choose from, the simplest first: probe,finetune@-2."
+    ),
+]
+Weights = Annotated[
+    list[str] | None, typer.Option("--weight", help="Of one of several targets, such as sentiment=2; may be repeated.")
+]
+Balance = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of targets' losses: sum, sampled, uncertainty, gradnorm, famo, pcgrad; repeated to choose from."
     ),
 ]
 Budget = Annotated[str, typer.Option(help="Time for comparing and learning, such as 90s, 5m or 1h.")]

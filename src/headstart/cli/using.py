@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from headstart.cli.answers import one_answer, standard_input
 from headstart.cli.options import Data, Group, Inputs, Json, Saved, Target
-from headstart.errors import DataError
+from headstart.errors import DataError, OptionError
 
 STANDARD_INPUT = "-"
 using = typer.Typer()
@@ -26,6 +27,7 @@ def evaluate(
     """Measure a saved model on labelled examples it was not trained on.
 
     Where the data has a given split, its test part is measured and its train part trains the classical baseline.
+    Of a model of several targets --target chooses one: season, or season=label where the data calls it otherwise.
 
     Example: `headstart evaluate ants.headstart new-photos/`
     """
@@ -33,10 +35,15 @@ def evaluate(
         from headstart import screen
         from headstart.data import read
         from headstart.evaluation import evaluate as run_evaluate
-        from headstart.model import load
+        from headstart.multitask import MultiTaskModel, load
 
         with screen.progress_bars() as progress:
-            loaded = load(model)
+            whole = load(model)
+            if isinstance(whole, MultiTaskModel):
+                name, _, column = (target or "").partition("=")
+                loaded, target = whole.only(_required(name, whole.targets)), column or name
+            else:
+                loaded = whole
             is_text = loaded.backbone.card.modality == "text"
             examples = read(
                 data,
@@ -67,6 +74,18 @@ def evaluate(
             screen.show_evaluation(found)
 
 
+def _required(target: str, targets: Sequence[str]) -> str:
+    """Return the target that was asked for.
+
+    Raises:
+        OptionError: none was, of several.
+    """
+    if not target:
+        names = ", ".join(targets)
+        raise OptionError("the model has several targets.", expected=f"--target, one of {names}", got="none")
+    return target
+
+
 @using.command()
 def predict(
     model: Saved,
@@ -82,7 +101,7 @@ def predict(
     with one_answer(as_json) as answer:
         from headstart import screen
         from headstart.data.inputs import as_file_or_text
-        from headstart.model import load
+        from headstart.multitask import load
 
         given = [
             one for item in inputs for one in (standard_input() if item == STANDARD_INPUT else [as_file_or_text(item)])

@@ -73,14 +73,13 @@ class Foresight:
 
 
 @undisturbed()
-def foresee(ground: Ground, plan: Plan, tested: int, begun: float) -> Foresight:
-    """Return what a plan will take with everything around it; penalties are tried on a few examples for that.
+def foresee(ground: Ground, plan: Plan, tested: int) -> dict[str, float]:
+    """Return the seconds a plan will take with everything around it, by kind of work; penalties are tried for that.
 
     Args:
         ground: what the plan was made for.
         plan: what was settled, with what features and learning take.
         tested: test examples.
-        begun: when the job did, on the clock of `time.perf_counter`.
     """
     learning = [one for one in plan.strategies if not isinstance(one, HEAD_ONLY)]
     said = {FEATURES: plan.features + _passes(ground, plan, tested, is_tuned=bool(learning))}
@@ -89,8 +88,7 @@ def foresee(ground: Ground, plan: Plan, tested: int, begun: float) -> Foresight:
             said[one.word] = said.get(one.word, 0.0) + seconds
     if seeds := seconds_foreseen(plan, ground.held_share):
         said[PHASE] = seeds
-    said[PROOF] = REPORTED + _heads(ground, plan, tested)
-    return Foresight({SETTLING: time.perf_counter() - begun} | said)
+    return said | {PROOF: REPORTED + _heads(ground, plan, tested)}
 
 
 def _passes(ground: Ground, plan: Plan, tested: int, *, is_tuned: bool) -> float:

@@ -12,6 +12,7 @@ from headstart.backbones.sources import source_head
 from headstart.data import Dataset
 from headstart.frozen.features import features_of
 from headstart.statistics import Measure, wilson
+from headstart.strategies import HEAD_ONLY
 
 SEEN = 300
 """Examples that are looked at, at most."""
@@ -46,8 +47,8 @@ def forgotten(adapted: Adapted, tested: Dataset) -> Forgetting | None:
     Both networks are asked about the target's test examples: the source's own are not at hand.
     """
     source, tuned = adapted.ground.backbone, adapted.model.backbone
-    tuning = adapted.choice.tuning
-    head = source_head(source.card) if tuning is not None and tuning.strategy.cuts_source else None
+    strategy = adapted.choice.strategy
+    head = source_head(source.card) if not isinstance(strategy, HEAD_ONLY) and strategy.cuts_source else None
     if head is None:
         return None
     weight, bias = head

@@ -91,19 +91,33 @@ def judge(
         look: which claim on this test set it is.
     """
     alpha = alpha_at(look)
-    strict = _declared(task, truth, with_transfer, without, units, 1 - alpha)
+    strict = declared(task, truth, with_transfer, without, units, 1 - alpha)
     word = UNPROVEN
     if strict.is_claimed:
         word = HELPS if strict.value > 0 else HARMS
-    shown = _declared(task, truth, with_transfer, without, units, 1 - ALPHA)
+    shown = declared(task, truth, with_transfer, without, units, 1 - ALPHA)
     shown = replace(shown, detectable=strict.detectable)
-    metric = "accuracy" if task.kind == "classification" else "the quadratic error, less of which is better"
-    return Verdict(word, metric, shown, look, alpha, _described(task, truth, with_transfer, without, units))
+    return Verdict(word, metric_of(task), shown, look, alpha, _described(task, truth, with_transfer, without, units))
 
 
-def _declared(
+def metric_of(task: Task) -> str:
+    """Return what is compared, in words."""
+    return "accuracy" if task.kind == "classification" else "the quadratic error, less of which is better"
+
+
+def declared(
     task: Task, truth: np.ndarray, one: np.ndarray, other: np.ndarray, units: np.ndarray | None, level: float
 ) -> Difference:
+    """Return by how much one contender's outputs are ahead of another's: of right answers, or of the error spared.
+
+    Args:
+        task: what is predicted.
+        truth: (n,) or (n, c), as `Task.encode` gives it.
+        one: (n, c) or (n,) outputs of the first.
+        other: of the second.
+        units: (n,) the group of each example; None where every example stands for itself.
+        level: of the interval, in (0, 1).
+    """
     if task.kind == "classification":
         return difference_of_shares(task.decide(one) == truth, task.decide(other) == truth, units, level=level)
     theirs, ours = (metrics.quadratic_errors(task, truth, outputs) for outputs in (other, one))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from headstart.data.dataset import Modality, Split
+from headstart.data.dataset import STRATA_OF_A_NUMBER, Modality, Split
 from headstart.data.images import looks_like_image
 from headstart.data.tables import SPLIT_NAMES
 from headstart.errors import DataError, OptionError
@@ -29,6 +29,9 @@ CLASSES_OF_INTEGERS = 20
 MOSTLY = 0.9
 LARGEST = 1e30
 SEPARATORS = ("|", ";")
+JOINTLY = 10
+"""Examples that a class of several targets together has at least, on average, for a split to keep its share."""
+
 TEXT_WORDS = 2.0
 """A column whose cells have at least this many words on average can be an input text."""
 
@@ -159,6 +162,43 @@ def read_target(cells: list[Any], name: str, kind: Kind | None) -> tuple[Task, l
     are_numbers = _are_numbers(cells)
     answers = [None if is_missing(cell) or (are_numbers and _is_mark(cell)) else as_label(cell) for cell in cells]
     return Task(name, kind, tuple(sorted({answer for answer in answers if answer is not None}))), [*answers], notes
+
+
+def joint_classes(
+    tasks: Sequence[Task], targets: Mapping[str, Sequence[Value | None]]
+) -> tuple[Task, list[Value | None]]:
+    """Return what examples with several targets are split by: their classes of all targets together.
+
+    A number counts as its fifth of the range, several labels as the rarest of them. Targets whose classes would leave
+    too few examples each are passed over. An example without any target has none of it. These are no labels: nothing
+    learns them.
+    """
+    n = len(next(iter(targets.values())))
+    joint: list[tuple[str, ...]] = [() for _ in range(n)]
+    for task in tasks:
+        own = [(*one, word) for one, word in zip(joint, _coarse(task, targets[task.target]), strict=True)]
+        if not any(joint) or len(set(own)) * JOINTLY <= n:
+            joint = own
+    known = [any(targets[task.target][place] is not None for task in tasks) for place in range(n)]
+    values = [" · ".join(one) if is_known else None for one, is_known in zip(joint, known, strict=True)]
+    name = " · ".join(task.target for task in tasks)
+    return Task(name, "classification"), [*values]
+
+
+def _coarse(task: Task, values: Sequence[Value | None]) -> list[str]:
+    """Return a word (n,) for the class each example counts for; "" where it has none."""
+    if task.kind == "regression":
+        numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
+        edges = np.nanquantile(numbers, np.arange(1, STRATA_OF_A_NUMBER) / STRATA_OF_A_NUMBER)
+        return [
+            "" if value is None else str(int(place))
+            for value, place in zip(values, np.searchsorted(edges, numbers), strict=True)
+        ]
+    if task.kind == "classification":
+        return [str(value or "") for value in values]
+    sets = [value if isinstance(value, tuple) else () for value in values]
+    counts = Counter(label for labels in sets for label in labels)
+    return [min(labels, key=lambda label: (counts[label], label), default="") for labels in sets]
 
 
 def _is_mark(cell: Any) -> bool:

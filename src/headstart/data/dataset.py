@@ -1,4 +1,4 @@
-"""A data set: inputs, one target, and what is known of each example. A value; nothing changes it in place."""
+"""A data set: inputs, one target or several, and what is known of each example. Nothing changes it in place."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from headstart.wording import count
 Modality: TypeAlias = Literal["image", "text"]
 Split: TypeAlias = Literal["train", "validation", "test"]
 Input: TypeAlias = ImageInput | str
+T = TypeVar("T")
 
 STRATA_OF_A_NUMBER = 5
 
@@ -51,6 +52,10 @@ class Dataset:
         channels: of the pictures; 0 for texts.
         notes: what was inferred, in words.
         findings: what is wrong with the data, found while reading.
+        fold: (n,) the fold of each example where that is decided, so that all see the same; None otherwise.
+        tasks: where there are several targets, each of them; `task` and `values` then are what a split is stratified
+            by: the classes of all of them together.
+        targets: of each of those, by name, the value (n,) of every example, None where it has none.
     """
 
     name: str
@@ -68,6 +73,9 @@ class Dataset:
     channels: int = 0
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    fold: tuple[int, ...] | None = None
+    tasks: tuple[Task, ...] = ()
+    targets: dict[str, tuple[Value | None, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -77,20 +85,29 @@ class Dataset:
         chosen = np.asarray(indices)
         places = np.flatnonzero(chosen).tolist() if chosen.dtype == bool else chosen.tolist()
 
-        def pick(column: tuple[str, ...]) -> tuple[str, ...]:
+        def pick(column: tuple[T, ...]) -> tuple[T, ...]:
             return tuple(column[place] for place in places)
 
         return replace(
             self,
-            inputs=tuple(self.inputs[place] for place in places),
+            inputs=pick(self.inputs),
             names=pick(self.names),
             contents=pick(self.contents),
-            values=tuple(self.values[place] for place in places),
-            near=tuple(self.near[place] for place in places) if self.near else (),
+            values=pick(self.values),
+            near=pick(self.near) if self.near else (),
             groups=pick(self.groups) if self.groups is not None else None,
             sensitive={name: pick(column) for name, column in self.sensitive.items()},
-            given=tuple(self.given[place] for place in places) if self.given is not None else None,
+            given=pick(self.given) if self.given is not None else None,
+            fold=pick(self.fold) if self.fold is not None else None,
+            targets={name: pick(column) for name, column in self.targets.items()},
         )
+
+    def only(self, task: Task) -> Dataset:
+        """Return the examples that have one of several targets, with that alone."""
+        column = self.targets[task.target]
+        known = [place for place, value in enumerate(column) if value is not None]
+        values = tuple(value for value in column if value is not None)
+        return replace(self.take(known), task=task, values=values, tasks=(), targets={})
 
     def given_part(self, split: Split) -> Dataset:
         """Return the examples of a split the user gave; none when there is no such split."""
@@ -145,8 +162,15 @@ class Dataset:
         return self.take(~mask), self.take(mask)
 
     def folds(self, k: int, *, seed: int = 0) -> np.ndarray:
-        """Return (n,) the fold in [0, k) of each example, for cross-validation."""
+        """Return (n,) the fold in [0, k) of each example, for cross-validation; the one that was decided, if any."""
+        if self.fold is not None:
+            return np.array(self.fold)
         return splits.fold_of(self.units, self.keys, self.strata, k, seed)
+
+    def with_folds(self, k: int, *, seed: int = 0) -> Dataset:
+        """Return the examples with their folds decided: whatever part of them is taken keeps them."""
+        fold = self.folds(min(k, max(2, len(set(self.units.tolist())))), seed=seed)
+        return replace(self, fold=tuple(fold.tolist()))
 
     def held_in_turn(self, k: int, *, seed: int = 0) -> list[np.ndarray]:
         """Return the masks (n,) of what each of k folds holds out; of fewer where there are fewer units.
@@ -169,7 +193,9 @@ class Dataset:
             near=self.near + other.near,
             groups=(self.groups or ()) + (other.groups or ()) if both_grouped else None,
             sensitive={name: column + other.sensitive[name] for name, column in self.sensitive.items()},
+            targets={name: column + other.targets[name] for name, column in self.targets.items()},
             given=None,
+            fold=None,
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from headstart.data.dataset import Dataset, Finding, Input
 from headstart.data.tables import Table, open_table
 from headstart.errors import DataError, OptionError
 from headstart.progress import Progress, silent
-from headstart.tasks import Kind
+from headstart.tasks import KINDS, Kind
 from headstart.wording import count, printable, some
 
 THUMBNAIL = 64
@@ -57,7 +58,8 @@ def read(
         data: an image folder (`class/`, `train|val|test/class/`, or with a `metadata.csv`), a CSV, TSV, Parquet or
             JSON-lines table, a DataFrame, a `datasets.Dataset`, or a list of pairs, of dictionaries, or of inputs.
         input: the column or columns of the inputs; inferred when that is safe.
-        target: the column of the labels or numbers; for a list of inputs, the list of their targets.
+        target: the column of the labels or numbers, or several columns; for a list of inputs, the list of their
+            targets. "rating:regression" says what kind of target a column is.
         group: the column of what must not be separated, such as a patient.
         sensitive: columns that errors will be reported by.
         task: "classification", "multilabel" or "regression"; inferred from the target's values.
@@ -79,38 +81,72 @@ def read(
     if isinstance(data, Dataset):
         return data
     table = open_table(data, target)
-    target_column, inputs = _named_target(target, table), [input] if isinstance(input, str) else list(input or ())
-    columns = columns_of.choose_columns(table.frame, inputs, target_column)
+    targets, inputs = _named_targets(target, table, task), [input] if isinstance(input, str) else list(input or ())
+    rest = table.frame.drop(columns=[name for name, _ in targets[1:] if name in table.frame and name not in inputs])
+    columns = columns_of.choose_columns(rest, inputs, targets[0][0])
+    for name, _ in targets[1:]:
+        columns_of.choose_columns(table.frame, columns.inputs, name)
     sensitive_columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
     for name in [*sensitive_columns, *([group] if group is not None else [])]:
         columns_of.require_column(table.frame, name)
-    dataset = _all_examples(table, columns, group, sensitive_columns, task, progress)
-    findings = _column_findings(table, columns, group, sensitive_columns)
+    asked = [(columns.target, targets[0][1]), *((str(name), kind) for name, kind in targets[1:])]
+    dataset = _all_examples(table, columns, asked, group, sensitive_columns, progress)
+    findings = _column_findings(table, columns, [name for name, _ in asked], group, sensitive_columns)
     return replace(dataset, findings=(*findings, *dataset.findings))
 
 
-def _named_target(target: str | Sequence[Any] | None, table: Table) -> str | None:
-    if target is None or isinstance(target, str):
-        return target
-    if table.is_list:
-        return None
-    if len(target) == 1:
-        return str(target[0])
-    raise OptionError(
-        "several targets at once are not supported yet.", expected="one --target", got=", ".join(map(str, target))
-    )
+def _named_targets(
+    target: str | Sequence[Any] | None, table: Table, kind: Kind | None
+) -> list[tuple[str | None, Kind | None]]:
+    """Return the columns that are meant as targets, each with its kind where that is said; None infers the column.
+
+    Raises:
+        OptionError: a kind is named for several targets at once, or a target twice.
+    """
+    if target is None or table.is_list:
+        return [(None, kind)]
+    named = [_with_kind(str(one), table) for one in ([target] if isinstance(target, str) else target)]
+    if len(named) == 1 and (kind is None or named[0][1] is None):
+        return [(named[0][0], named[0][1] or kind)]
+    if kind is not None:
+        raise OptionError(
+            "a kind of task belongs to one target.",
+            expected="the kind beside the target it is meant for",
+            got=f"--task {kind} for {some([name for name, _ in named])}",
+            hint=f"--target {named[0][0]}:{kind}",
+        )
+    twice = [name for name, number in Counter(name for name, _ in named).items() if number > 1]
+    if twice:
+        raise OptionError(f"the target {twice[0]!r} is named twice.", expected="every target once")
+    return [*named]
+
+
+def _with_kind(name: str, table: Table) -> tuple[str, Kind | None]:
+    """Take "rating:regression" apart, where there is a column "rating" and no column of that whole name."""
+    column, _, word = name.rpartition(":")
+    kind = next((one for one in KINDS if one == word), None)
+    is_said = name not in table.frame.columns and column in table.frame.columns and kind is not None
+    return (column, kind) if is_said else (name, None)
 
 
 def _all_examples(
-    table: Table, columns: Columns, group: str | None, sensitive: list[str], kind: Kind | None, progress: Progress
+    table: Table,
+    columns: Columns,
+    targets: list[tuple[str, Kind | None]],
+    group: str | None,
+    sensitive: list[str],
+    progress: Progress,
 ) -> Dataset:
     """Build the data set from the rows that can be used, and say which cannot."""
     frame = table.frame
-    task, values, kind_notes = columns_of.read_target(list(frame[columns.target]), columns.target, kind)
+    read_ones = [columns_of.read_target(list(frame[name]), name, kind) for name, kind in targets]
+    tasks, kind_notes = [task for task, _, _ in read_ones], [note for _, _, notes in read_ones for note in notes]
+    by_target = {task.target: tuple(values) for task, values, _ in read_ones}
+    task, values = (tasks[0], [*read_ones[0][1]]) if len(tasks) == 1 else columns_of.joint_classes(tasks, by_target)
     inputs, names = _inputs(table, columns)
     inspected = _inspect(inputs, columns.modality, progress)
     usable = [value is not None and not seen.fault for value, seen in zip(values, inspected, strict=True)]
-    findings = _row_findings(table, columns, names, values, inspected)
+    findings = _row_findings(table, columns, names, by_target, inspected)
     if not any(usable):
         raise DataError(
             f"none of the {len(frame)} examples in {table.name} can be used.",
@@ -134,6 +170,8 @@ def _all_examples(
         channels=_channels(inspected),
         notes=tuple(note for note in (*table.notes, *columns.notes, *kind_notes, split_note) if note),
         findings=findings,
+        tasks=tuple(tasks) if len(tasks) > 1 else (),
+        targets=by_target if len(tasks) > 1 else {},
     )
     return dataset.take(np.array(usable))
 
@@ -237,7 +275,11 @@ def _groups(column: pd.Series) -> tuple[str, ...]:
 
 
 def _row_findings(
-    table: Table, columns: Columns, names: list[str], values: list[Any], inspected: list[_Inspected]
+    table: Table,
+    columns: Columns,
+    names: list[str],
+    targets: Mapping[str, Sequence[Any]],
+    inspected: list[_Inspected],
 ) -> tuple[Finding, ...]:
     findings = []
     if table.ignored:
@@ -250,14 +292,18 @@ def _row_findings(
     elif faults:
         empty = [name for name, seen in zip(names, inspected, strict=True) if seen.fault]
         findings.append(Finding("empty_texts", f"{count(len(empty), 'text')} empty, left out: {some(empty)}"))
-    missing = [name for name, value in zip(names, values, strict=True) if value is None]
-    if missing:
-        text = f"{count(len(missing), 'example')} without a usable {columns.target!r}, left out: {some(missing)}"
-        findings.append(Finding("missing_labels", text))
+    left_out = ", left out" if len(targets) == 1 else ""
+    for target, values in targets.items():
+        missing = [name for name, value in zip(names, values, strict=True) if value is None]
+        if missing:
+            text = f"{count(len(missing), 'example')} without a usable {target!r}{left_out}: {some(missing)}"
+            findings.append(Finding("missing_labels", text))
     return tuple(findings)
 
 
-def _column_findings(table: Table, columns: Columns, group: str | None, sensitive: list[str]) -> tuple[Finding, ...]:
+def _column_findings(
+    table: Table, columns: Columns, targets: list[str], group: str | None, sensitive: list[str]
+) -> tuple[Finding, ...]:
     findings = []
     if group is not None:
         values = int(table.frame[group].nunique())
@@ -267,15 +313,16 @@ def _column_findings(table: Table, columns: Columns, group: str | None, sensitiv
                 f"to report errors by {group}, use --sensitive {group}"
             )
             findings.append(Finding("group_few_values", text))
-    target = [columns_of.as_label(cell) for cell in table.frame[columns.target].head(1000)]
-    if not table.is_list and columns.target in target:
-        text = f"the target's name, {columns.target!r}, is also one of its values: does the table lack a header?"
-        findings.append(Finding("header_missing", text))
-    marks = sorted({label for label in target if label.lower() in columns_of.MISSING_WORDS})
-    if marks:
-        text = f"{some(marks)} in {columns.target!r} look like marks for a missing label, and are taken as a class"
-        findings.append(Finding("missing_marks", text))
-    used = [*columns.inputs, columns.target, columns.split or "", *sensitive]
+    for target in targets:
+        labels = [columns_of.as_label(cell) for cell in table.frame[target].head(1000)]
+        if not table.is_list and target in labels:
+            text = f"the target's name, {target!r}, is also one of its values: does the table lack a header?"
+            findings.append(Finding("header_missing", text))
+        marks = sorted({label for label in labels if label.lower() in columns_of.MISSING_WORDS})
+        if marks:
+            text = f"{some(marks)} in {target!r} look like marks for a missing label, and are taken as a class"
+            findings.append(Finding("missing_marks", text))
+    used = [*columns.inputs, *targets, columns.split or "", *sensitive]
     for name in columns_of.unused_group_columns(table.frame, used) if group is None else []:
         text = f"the column {name!r} repeats and may name what must not be separated: --group {name}"
         findings.append(Finding("group_unused", text))

@@ -279,16 +279,21 @@ def _from_table_folder(root: Path, name: str) -> Table:
     )
 
 
-def _from_list(rows: list[Any], target: object) -> Table:
+def _from_list(rows: list[Any], target: Any) -> Table:
     if not rows:
         raise DataError("the list is empty.", expected="examples")
-    if isinstance(target, Sequence | np.ndarray | pd.Series) and not isinstance(target, str):
+    is_records = all(isinstance(row, Mapping) for row in rows)
+    are_values = isinstance(target, Sequence | np.ndarray | pd.Series) and not isinstance(target, str)
+    if are_values and is_records:
+        names = {str(name) for row in rows for name in row}
+        are_values = len(target) == len(rows) and not {str(one).split(":")[0] for one in target} & names
+    if are_values:
         if len(target) != len(rows):
             raise DataError(
                 "inputs and targets differ in number.", expected=f"{len(rows)} targets", got=str(len(target))
             )
         return Table(_frame({"input": rows, LABEL: list(target)}), "list", is_list=True)
-    if all(isinstance(row, Mapping) for row in rows):
+    if is_records:
         return Table(_from_rows(rows), "list")
     if all(isinstance(row, tuple) and len(row) == 2 for row in rows):
         pairs = _frame({"input": [row[0] for row in rows], LABEL: [row[1] for row in rows]})

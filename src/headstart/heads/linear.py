@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from headstart.heads.spanned import Spanned
 from headstart.tasks import UNKNOWN, Task
 
 __all__ = ["ABSENT", "MANY", "SHRINKAGE", "Head", "LinearHead", "Parts", "fit_head", "imbalance"]
+
+Scale: TypeAlias = float | np.ndarray
+"""Of all outputs, or of each (c,)."""
 
 ABSENT = -30.0
 """The logit of a class that no training example has."""
@@ -41,6 +45,10 @@ class LinearHead:
 
     weight: np.ndarray
     bias: np.ndarray
+
+    def part(self, span: slice) -> LinearHead:
+        """Return the head of some of the outputs: numbers in double precision where this one has them so."""
+        return LinearHead(self.weight[span], self.bias[span])
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return (n, c) from features (n, d), which are read in chunks."""
@@ -75,14 +83,14 @@ class Head(nn.Module):
         return nn.functional.linear((features - self.mean) / self.spread, self.weight, self.bias)
 
     @classmethod
-    def on(cls, features: np.ndarray, start: LinearHead, centre: float = 0.0, spread: float = 1.0) -> Head:
+    def on(cls, features: np.ndarray, start: LinearHead, centre: Scale = 0.0, spread: Scale = 1.0) -> Head:
         """Return a head for features (n, d) that begins as a linear head; its logits are (linear - centre) / spread.
 
         Features that hardly vary are not blown up: none is scaled by less than a tenth of what is usual.
         """
         mean, width = features.mean(0), features.std(0)
         width = np.maximum(width, max(SMALLEST_SPREAD, LEAST_WIDTH * float(np.sqrt((width**2).mean()))))
-        weight = start.weight * width / spread
+        weight = start.weight * width / np.reshape(spread, (-1, 1))
         bias = (start.bias + start.weight @ mean - centre) / spread
         return cls(*(torch.tensor(array, dtype=torch.float32) for array in (mean, width, weight, bias)))
 
@@ -101,14 +109,15 @@ class Head(nn.Module):
             self.bias.detach(),
         )
 
-    def as_linear(self, centre: float = 0.0, spread: float = 1.0) -> LinearHead:
+    def as_linear(self, centre: Scale = 0.0, spread: Scale = 1.0) -> LinearHead:
         """Return the head as a linear one, with answers in the target's own scale."""
         mean, width, weight, bias = (
             one.detach().cpu().double().numpy() for one in (self.mean, self.spread, self.weight, self.bias)
         )
-        weight = weight / width * spread
+        weight = weight / width * np.reshape(spread, (-1, 1))
         bias = bias * spread + centre - weight @ mean
-        precision = np.float64 if (centre, spread) != (0.0, 1.0) else np.float32
+        is_scaled = bool(np.any(centre) or np.any(np.asarray(spread) != 1.0))
+        precision = np.float64 if is_scaled else np.float32
         return LinearHead(weight.astype(precision), bias.astype(precision))
 
 

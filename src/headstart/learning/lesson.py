@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,9 @@ from torch import Tensor
 from headstart.backbones.backbone import Backbone
 from headstart.frozen.states import States
 from headstart.heads import Head
-from headstart.learning.losses import Target, weakest_direction
+from headstart.learning.balance import Sum
+from headstart.learning.draws import batches_of
+from headstart.learning.losses import Target, Targets, weakest_direction
 from headstart.learning.relation import Relation
 from headstart.learning.vocabulary import NarrowedTable
 from headstart.strategies.schedule import Schedule
@@ -28,7 +30,7 @@ class Lesson:
         backbone: a copy of its own: the tensors of its trunk that require a gradient are changed.
         head: from features to logits; changed.
         states: the examples at each cut that the cut passes on its way down, the last one where it stays.
-        truth: (n,) or (n, c) of the examples, as `Task.encode` gives it.
+        truth: (n,) or (n, c) of the examples, as `Task.encode` or `Several.encode` gives it.
         target: the loss.
         schedule: the rates and their like, all settled.
         fitted: (m,) the places learned from.
@@ -39,13 +41,15 @@ class Lesson:
         word: what progress calls it.
         relation: of the source's classes to the target's, where both heads learn together; None otherwise.
         vocabulary: the rows that the network's table of token vectors holds meanwhile; None where it holds all.
+        balance: how the losses of several targets become one gradient.
+        chances: (m,) of the places learned from, to be drawn for an epoch's steps; None where each is taken once.
     """
 
     backbone: Backbone
     head: Head
     states: Sequence[States]
     truth: np.ndarray
-    target: Target
+    target: Target | Targets
     schedule: Schedule
     fitted: np.ndarray
     held: np.ndarray
@@ -55,6 +59,8 @@ class Lesson:
     word: str = "learning"
     relation: Relation | None = None
     vocabulary: NarrowedTable | None = None
+    balance: Sum = field(default_factory=Sum)
+    chances: np.ndarray | None = None
 
     @cached_property
     def labels(self) -> Tensor:
@@ -86,8 +92,28 @@ class Lesson:
         """Return the examples at the cut of an epoch: the cut goes down in equal parts of the whole schedule."""
         return self.states[epoch * len(self.states) // self.schedule.epochs]
 
+    @property
+    def chance(self) -> float:
+        """The mean loss of always answering the shares, or the means, on what is learned from."""
+        truth = self.truth[self.fitted]
+        if isinstance(self.target, Targets):
+            return self.target.chance(truth, self.chances)
+        return self.target.chance(truth)
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Return the places of an epoch's batches."""
+        places, key = self.fitted, (self.seed, epoch)
+        if self.chances is not None:
+            places = np.random.default_rng((*key, 1)).choice(places, len(places), p=self.chances)
+        return batches_of(self.at(epoch), places, self.schedule.batch_size, key)
+
     def losses(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses (n,) of a batch's features (n, d), and what holds learning back on them, a number."""
+        """Return a batch's losses (n,), or of several targets (n, t), and what holds learning back on it, a number.
+
+        Args:
+            features: (n, d) of the batch.
+            labels: its truth, as the loss takes it.
+        """
         held_back = torch.zeros((), device=features.device)
         if self.relation is not None:
             held_back = held_back + self.schedule.relation * self.relation.loss(features, labels).mean()

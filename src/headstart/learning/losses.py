@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.stats import entropy
 from torch import Tensor
 from torch.nn import functional
 
-from headstart.tasks import UNKNOWN, Task
+from headstart.tasks import UNKNOWN, Several, Task
 
 
 def weakest_direction(features: Tensor) -> Tensor:
@@ -41,6 +42,8 @@ class Target:
         """Return the target for the training examples' truth, as `Task.encode` gives it."""
         if task.kind == "regression":
             return cls(task, float(truth.mean()), float(truth.std()) or 1.0)
+        if task.is_remembered:
+            return cls(task)
         if not balanced or task.kind != "classification":
             return cls(task, smoothing=smoothing)
         counts = np.bincount(truth[truth != UNKNOWN], minlength=task.n_outputs)
@@ -63,15 +66,128 @@ class Target:
             return float(((truth - truth.mean()) ** 2).mean() / self.spread**2)
         if self.task.kind == "multilabel":
             return float(entropy(np.stack([truth.mean(0), 1 - truth.mean(0)])).mean())
+        if self.task.is_remembered:
+            return float(entropy(truth.mean(0)))
         return float(entropy(np.bincount(truth[truth != UNKNOWN], minlength=self.task.n_outputs)))
 
     def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Return the loss (n,): cross-entropy, mean binary cross-entropy over labels, or squared error."""
+        """Return the loss (n,): cross-entropy, mean binary cross-entropy over labels, or squared error.
+
+        With what a model answered in place of labels it is distillation (Hinton et al. 2015, temperature 1).
+        """
         if self.task.kind == "regression":
             return functional.mse_loss(logits[:, 0], truth, reduction="none")
         if self.task.kind == "multilabel":
             return functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
+        if self.task.is_remembered:
+            return functional.cross_entropy(logits, truth, reduction="none")
         weights = None if self.weights is None else self.weights.to(logits.device)
         return functional.cross_entropy(
             logits, truth, weights, ignore_index=UNKNOWN, reduction="none", label_smoothing=self.smoothing
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What a network is taught that has several targets: each by its own loss, on the examples that have it.
+
+    Attributes:
+        task: the targets.
+        parts: what each of them is taught by.
+        weights: of each in the sum.
+    """
+
+    task: Several
+    parts: tuple[Target, ...]
+    weights: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls,
+        task: Several,
+        truth: np.ndarray,
+        *,
+        balanced: Sequence[bool],
+        smoothing: float = 0.0,
+        is_weighed: bool = True,
+    ) -> Targets:
+        """Return the targets for the training examples' truth (n, w), as `Several.encode` gives it.
+
+        A target is weighed by the root of how rare it is, as if a small one were drawn more often: between every
+        example alike, which drowns it, and every target alike, which learns it by heart (temperature 2 of Raffel et al.
+        2020, section 3.5.2).
+
+        Args:
+            task: the targets.
+            truth: of the examples learned from.
+            balanced: whether the classes of each target are weighed alike.
+            smoothing: of single labels.
+            is_weighed: False where rare targets are drawn more often instead.
+        """
+        parts, weights = [], []
+        for place, part in enumerate(task.parts):
+            known, own = task.of(truth, place)
+            own_part = Target.of(part, own, balanced=balanced[place], smoothing=smoothing) if len(own) else Target(part)
+            parts.append(own_part)
+            weights.append(rarity(known) if is_weighed else 1.0)
+        return cls(task, tuple(parts), tuple(weights))
+
+    @property
+    def centre(self) -> np.ndarray:
+        """What each output (c,) is learned less of."""
+        return self._each([part.centre for part in self.parts])
+
+    @property
+    def spread(self) -> np.ndarray:
+        """What each output (c,) is learned in units of."""
+        return self._each([part.spread for part in self.parts])
+
+    def _each(self, values: Sequence[float]) -> np.ndarray:
+        return np.concatenate([np.full(p.n_outputs, one) for p, one in zip(self.task.parts, values, strict=True)])
+
+    def scaled(self, truth: np.ndarray) -> Tensor:
+        """Return the truth (n, w) as the loss takes it: numbers scaled."""
+        table = truth.copy()
+        for part, columns in zip(self.parts, self.task.columns, strict=True):
+            if part.task.kind == "regression":
+                table[:, columns] = (table[:, columns] - part.centre) / part.spread
+        return torch.from_numpy(table).float()
+
+    def outputs(self, logits: np.ndarray) -> np.ndarray:
+        """Return the outputs of all targets (n, c)."""
+        return self.task.outputs(logits * self.spread + self.centre)
+
+    def chance(self, truth: np.ndarray, chances: np.ndarray | None = None) -> float:
+        """Return the mean loss of always answering the shares, or the means, of a truth (n, w).
+
+        Args:
+            truth: of the examples.
+            chances: (n,) that each is drawn with; all alike otherwise.
+        """
+        drawn = np.full(len(truth), 1 / len(truth)) if chances is None else chances
+        found = [(part, weight, *self.task.of(truth, place)) for place, (part, weight) in enumerate(self._weighed())]
+        return float(
+            sum(weight * drawn[known].sum() * part.chance(own) for part, weight, known, own in found if len(own))
+        )
+
+    def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """Return the losses (n, t): the weighted one of each target, 0 where an example does not have it."""
+        losses = []
+        for (part, weight), span, columns in zip(self._weighed(), self.task.spans, self.task.columns, strict=True):
+            own = truth[:, columns]
+            known = ~own[:, 0].isnan()
+            labels = torch.where(known[:, None], own, 0.0)
+            if part.task.kind == "regression":
+                labels = labels[:, 0]
+            elif part.task.kind == "classification" and not part.task.is_remembered:
+                labels = labels[:, 0].long()
+            losses.append(weight * torch.where(known, part.loss(logits[:, span], labels), 0.0))
+        return torch.stack(losses, 1)
+
+    def _weighed(self) -> list[tuple[Target, float]]:
+        return list(zip(self.parts, self.weights, strict=True))
+
+
+def rarity(known: np.ndarray) -> float:
+    """Return the weight of a target that some examples (n,) have: the root of one over their share."""
+    return float(1 / np.sqrt(max(known.mean(), 1 / len(known))))

@@ -42,7 +42,7 @@ def range_test(lesson: Lesson, *, progress: Progress = silent) -> RangeTest:
     """
     epochs = math.ceil(RANGE_STEPS / lesson.steps)
     run = Run(replace(lesson, schedule=replace(lesson.schedule, epochs=epochs), stop_after=None))
-    chance = lesson.target.chance(lesson.truth[lesson.fitted])
+    chance = lesson.chance
     rates, losses, smoothed = [], [], math.nan
     lowest, highest = RANGE
     while run.step < RANGE_STEPS and not run.ended:

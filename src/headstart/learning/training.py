@@ -20,7 +20,8 @@ from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors
 from headstart.checkpoints import Checkpoints, under
 from headstart.devices import Processes, memory_kept, processes
 from headstart.learning.answers import answers
-from headstart.learning.draws import batches_of, mixed, seed_of
+from headstart.learning.balance import RATE, Step
+from headstart.learning.draws import mixed, seed_of
 from headstart.learning.kernels import learned_from
 from headstart.learning.lesson import Lesson
 from headstart.progress import Progress, silent
@@ -106,8 +107,8 @@ class Run:
     def __post_init__(self) -> None:
         lesson = self.lesson
         trunk = lesson.backbone.trunk
-        for head in filter(None, (lesson.head, lesson.relation)):
-            head.to(lesson.device)
+        for beside in filter(None, (lesson.head, lesson.relation, lesson.balance)):
+            beside.to(lesson.device)
         self.processes: Processes = processes()
         self.stages = learnable_by_stage(lesson.backbone)
         self.learned = {name: tensor for name, tensor in trunk.named_parameters() if tensor.requires_grad}
@@ -115,6 +116,7 @@ class Run:
         self.moving |= {f"head.{name}": one for name, one in lesson.head.named_parameters()}
         if lesson.relation is not None:
             self.moving |= {f"relation.{name}": one for name, one in lesson.relation.head.named_parameters()}
+        self.moving |= {f"balance.{name}": one for name, one in lesson.balance.state_dict(keep_vars=True).items()}
         self.norms = _norms_above(lesson.backbone, lesson.states[-1].cut)
         if lesson.schedule.statistics:
             self.moving |= {
@@ -136,11 +138,8 @@ class Run:
     def remaining(self) -> Iterator[list[int]]:
         """Yield the batches of this epoch that are not learned yet."""
         lesson = self.lesson
-        batches = batches_of(
-            lesson.at(self.epoch), lesson.fitted, lesson.schedule.batch_size, (lesson.seed, self.epoch)
-        )
         self._freeze_below(lesson.at(self.epoch).cut)
-        yield from batches[self.step % lesson.steps :]
+        yield from lesson.batches(self.epoch)[self.step % lesson.steps :]
 
     def learn(self, places: list[int], share: float | None = None) -> float:
         """Take one step on a batch, at a share of the rates, and return the loss on it.
@@ -153,7 +152,8 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * share
         self.optimizer.zero_grad(set_to_none=True)
-        losses = [self._backward(self.processes.share(places), len(places))]
+        own = self._backward(self.processes.share(places), len(places))
+        losses = [own.sum()]
         parameters = [one for one in self.moving.values() if isinstance(one, nn.Parameter) and one.requires_grad]
         for parameter in parameters:
             if parameter.grad is None and self.processes.world > 1:
@@ -169,6 +169,7 @@ class Run:
         if float(norm) > schedule.clip:
             nn.utils.clip_grads_with_norm_(parameters, schedule.clip, norm)
         self.optimizer.step()
+        lesson.balance.follow(own, lambda: self._again(places))
         self._agree_on_statistics()
         self._follow()
         self.pushed += [n for n, own in enumerate(self.stages) if n not in self.pushed and are_pushed(own)]
@@ -203,11 +204,25 @@ class Run:
     def _backward(self, places: Sequence[int], n: int) -> Tensor:
         """Run forward and backward on this process's part of a batch of n; return its part of the mean loss.
 
-        What holds learning back has a gradient, and no part in that.
+        Of several targets each has its own, (t,). What holds learning back has a gradient, and no part in that.
         """
-        lesson = self.lesson
         if not len(places):
-            return torch.zeros((), device=lesson.device)
+            return torch.zeros((), device=self.lesson.device)
+        losses, held_back, features = self._forward(places)
+        below = [one for one in self.learned.values() if one.requires_grad]
+        held_back = held_back * len(places) / n
+        known = (losses.detach() != 0).float().mean(0)
+        self.lesson.balance.backward(Step(losses.sum(0) / n, known, held_back, features, below, self.step))
+        return losses.detach().sum(0) / n
+
+    @torch.no_grad()
+    def _again(self, places: Sequence[int]) -> Tensor:
+        """Return the mean losses (t,) of a batch, as the step before has left them."""
+        return self._forward(places)[0].sum(0) / len(places)
+
+    def _forward(self, places: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the losses (n,) or (n, t) of a part of a batch, what holds learning back, and the features (n, d)."""
+        lesson = self.lesson
         states = lesson.at(self.epoch)
         batch, state = states.batch(places, (lesson.seed, self.step, self.processes.rank), self.epoch)
         labels = lesson.labels[list(places)].to(lesson.device)
@@ -220,9 +235,7 @@ class Run:
             others = lesson.losses(features, labels[other])
             losses = share * losses + (1 - share) * others[0]
             held_back = share * held_back + (1 - share) * others[1]
-        loss = losses.sum() / n
-        (loss + held_back * len(places) / n).backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return losses, held_back, features
 
     @contextmanager
     def _mode(self, n: int) -> Iterator[None]:
@@ -274,7 +287,7 @@ class Run:
         if len(lesson.held):
             logits = answers(lesson.backbone, lesson.head, lesson.states[-1], lesson.held, precision=lesson.precision)
             losses = lesson.target.loss(torch.from_numpy(logits), lesson.labels[lesson.held])
-            point["held"] = float(losses.double().mean())
+            point["held"] = float(losses.double().sum() / len(losses))
             self.outputs.append(lesson.target.outputs(logits))
         self.curve.append(point)
 
@@ -285,7 +298,7 @@ class Run:
         if not self.diverged and len(self.curve) > 1:
             self._assert_moved()
             first = self.curve[1]["fitted"] if len(self.curve) > 2 else last
-            chance = lesson.target.chance(lesson.truth[lesson.fitted])
+            chance = lesson.chance
             if last > min(max(HARM * first, chance / 2), LEARNED * chance):
                 self._undo(f"the loss on the training examples ended at {last:.3g}, where guessing gives {chance:.3g}")
         if len(lesson.held) and self.best < len(self.curve) - 1:
@@ -338,6 +351,8 @@ class Run:
         if self.lesson.relation is not None:
             own = list(self.lesson.relation.head.parameters())
             groups.append({"params": own, "base": schedule.rate, "weight_decay": 0.0})
+        own = list(self.lesson.balance.parameters())
+        groups.append({"params": own, "base": RATE, "weight_decay": 0.0})
         return [{**group, "lr": 0.0} for group in groups if group["params"]]
 
     def _parameters(self) -> list[nn.Parameter]:

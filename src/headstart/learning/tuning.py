@@ -20,8 +20,9 @@ from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import extract
 from headstart.frozen.states import States, Storage, states_at
 from headstart.heads import Head, LinearHead, fit_head
+from headstart.learning.balance import BALANCES, Rule
 from headstart.learning.lesson import Lesson
-from headstart.learning.losses import Target
+from headstart.learning.losses import Target, Targets, rarity
 from headstart.learning.rates import RangeTest, range_test, seconds_a_step
 from headstart.learning.relation import Relation
 from headstart.learning.training import Trained, train
@@ -29,7 +30,7 @@ from headstart.learning.vocabulary import NarrowedTable, tokens_of
 from headstart.progress import Progress, silent
 from headstart.strategies import Learning, below
 from headstart.strategies.schedule import Schedule
-from headstart.tasks import Task
+from headstart.tasks import Several, Task
 
 SOFTEST = 1e-3
 """The penalty C of the head that learning begins with, at most: a sharper one, fitted to more features than examples,
@@ -49,37 +50,43 @@ class Tuning:
         strategy: what may change, and how.
         source: the backbone it begins from; never changed.
         examples: all that may be learned from or answered.
-        task: with the labels that can be learned.
+        task: with the labels that can be learned, or several of them.
         schedule: all settled.
         states: the examples at each cut on the way down.
         features: (n, d) of the source's top, which the head begins on; None from scratch.
-        strength: the penalty C of the head that learning begins with.
-        balanced: whether classes are weighed alike.
+        strength: the penalty C of each target's head that learning begins with.
+        balanced: whether the classes of each are weighed alike.
         seed: of everything drawn.
         precision: "fp32" or "bf16".
         keeper: where unfinished work is kept.
         known_head: what the source was trained with, where its classes are used; None otherwise.
         tokens: (m,) that the examples hold, the only ones whose vectors learn; None of what has no table of them.
+        balance: how several targets are balanced.
+        heads: of each of several targets the one that learning begins with; None where it is fitted.
     """
 
     strategy: Learning
     source: Backbone
     examples: Dataset
-    task: Task
+    task: Task | Several
     schedule: Schedule
     states: Sequence[States]
     features: np.ndarray | None
-    strength: float
-    balanced: bool
+    strength: tuple[float, ...]
+    balanced: tuple[bool, ...]
     seed: int
     precision: Precision
     keeper: Checkpoints
     known_head: tuple[np.ndarray, np.ndarray] | None = None
     tokens: np.ndarray | None = None
+    balance: Rule = "sum"
+    heads: tuple[LinearHead | None, ...] = ()
 
     @cached_property
     def truth(self) -> np.ndarray:
         """The examples' targets as numbers."""
+        if isinstance(self.task, Several):
+            return self.task.encode(self.examples.targets)
         return self.task.encode(self.examples.values)
 
     @property
@@ -106,7 +113,7 @@ class Tuning:
     def lesson(self, fitted: np.ndarray, held: np.ndarray, stop_after: int | None = None) -> Lesson:
         """Return what a training on some places is made of."""
         own = self.strategy.begin(self.source, self.seed)
-        target = Target.of(self.task, self.truth[fitted], balanced=self.balanced, smoothing=self.schedule.smoothing)
+        target = self._target(self.truth[fitted])
         head = self._head(own, fitted, target)
         vocabulary = NarrowedTable.narrowed(own.trunk, self.tokens)
         return Lesson(
@@ -124,7 +131,33 @@ class Tuning:
             word=self.strategy.word,
             relation=self._relation(fitted),
             vocabulary=vocabulary,
+            balance=BALANCES[self.balance]([one.kind for one in self._parts]),
+            chances=self._chances(self.truth[fitted]),
         )
+
+    @property
+    def _parts(self) -> tuple[Task, ...]:
+        return self.task.parts if isinstance(self.task, Several) else (self.task,)
+
+    def _chances(self, truth: np.ndarray) -> np.ndarray | None:
+        """Return how often the examples learned from are drawn, where rare targets are drawn more often."""
+        if not (isinstance(self.task, Several) and self.balance == "sampled"):
+            return None
+        known = np.stack([self.task.of(truth, place)[0] for place in range(len(self.task.parts))], 1)
+        weights = known @ np.array([rarity(one) for one in known.T])
+        return np.asarray(weights / weights.sum())
+
+    def _target(self, truth: np.ndarray) -> Target | Targets:
+        """Return what is learned by, for the truth of the examples that are learned from."""
+        if isinstance(self.task, Several):
+            return Targets.of(
+                self.task,
+                truth,
+                balanced=self.balanced,
+                smoothing=self.schedule.smoothing,
+                is_weighed=self.balance != "sampled",
+            )
+        return Target.of(self.task, truth, balanced=self.balanced[0], smoothing=self.schedule.smoothing)
 
     def _relation(self, fitted: np.ndarray) -> Relation | None:
         """Return how the source's classes stand to the target's, by the examples learned from, where that is used."""
@@ -132,20 +165,40 @@ class Tuning:
             return None
         return Relation.between(self.known_head, self.features[fitted], self.truth[fitted], self.task.n_outputs)
 
-    def _head(self, own: Backbone, fitted: np.ndarray, target: Target) -> Head:
+    def _head(self, own: Backbone, fitted: np.ndarray, target: Target | Targets) -> Head:
         """Return the head to begin with: the probe's on the source's features, or one that says nothing."""
         if self.features is None:
             return Head.blank(self._width(own), self.task.n_outputs)
         features = self.features[fitted]
-        start = fit_head(features, self.truth[fitted], self.task, self.strength, balanced=self.balanced)
+        start = self._start(features, self.truth[fitted])
         head = Head.on(features, start, target.centre, target.spread)
         return head if self.strategy.cuts_source else head.widened(self._width(own) - features.shape[1])
+
+    def _start(self, features: np.ndarray, truth: np.ndarray) -> LinearHead:
+        """Return the probe on features (n, d); of several targets their probes, one below the other."""
+        task = self.task
+        if not isinstance(task, Several):
+            return fit_head(features, truth, task, self.strength[0], balanced=self.balanced[0])
+        own = []
+        for place, settings in enumerate(zip(task.parts, self.strength, self.balanced, strict=True)):
+            (part, strength, balanced), (known, labels) = settings, task.of(truth, place)
+            given = self.heads[place] if self.heads else None
+            if given is not None:
+                own.append(given)
+            elif known.any():
+                own.append(fit_head(features[known], labels, part, strength, balanced=balanced))
+            else:
+                own.append(LinearHead(np.zeros((part.n_outputs, features.shape[1])), np.zeros(part.n_outputs)))
+        return LinearHead(np.concatenate([one.weight for one in own]), np.concatenate([one.bias for one in own]))
 
     def _width(self, own: Backbone) -> int:
         return int(extract(own, self.examples.inputs[:1]).shape[1])
 
     def finished(self, lesson: Lesson, data: str) -> tuple[Backbone, LinearHead]:
-        """Return the trained network, with a card that says what it was made from, and its head."""
+        """Return the trained network, with a card that says what it was made from, and its head.
+
+        Of several targets it is their heads, one below the other.
+        """
         own = self.strategy.finished(lesson.backbone)
         card = own.card
         learned = f"{len(lesson.fitted):,} examples of {data}"
@@ -182,11 +235,11 @@ def begin_tuning(
     strategy: Learning,
     source: Backbone,
     examples: Dataset,
-    task: Task,
+    task: Task | Several,
     *,
     features: np.ndarray | None,
-    strength: float,
-    balanced: bool,
+    strength: float | Sequence[float],
+    balanced: bool | Sequence[bool],
     storage: Storage = "whole",
     execution: Execution = EXACT,
     seed: int = 0,
@@ -203,8 +256,8 @@ def begin_tuning(
         examples: all that may be learned from or answered.
         task: with the labels that can be learned.
         features: (n, d) of the source's top; None where the strategy does not begin from a probe.
-        strength: the penalty C that the probe has chosen.
-        balanced: whether the probe weighs classes alike.
+        strength: the penalty C that the probe has chosen; of several targets each one's.
+        balanced: whether the probe weighs classes alike; of several targets each one's.
         storage: how the states below a cut are kept.
         execution: how what lies below is run.
         seed: of everything drawn.
@@ -243,8 +296,8 @@ def begin_tuning(
         schedule,
         states,
         features if strategy.starts_from_probe else None,
-        min(strength, SOFTEST),
-        balanced,
+        tuple(min(float(one), SOFTEST) for one in np.atleast_1d(strength)),
+        tuple(bool(one) for one in np.atleast_1d(balanced)),
         seed,
         precision,
         keeper or Checkpoints(),
@@ -253,18 +306,19 @@ def begin_tuning(
     )
 
 
-def _head_of(source: Backbone, task: Task) -> tuple[np.ndarray, np.ndarray]:
+def _head_of(source: Backbone, task: Task | Several) -> tuple[np.ndarray, np.ndarray]:
     """Return the head that a source was trained with.
 
     Raises:
         OptionError: it is not known, or the target has no single labels.
     """
-    found = source_head(source.card) if task.kind == "classification" else None
+    kind = task.kind if isinstance(task, Task) else "several targets"
+    found = source_head(source.card) if kind == "classification" else None
     if found is None:
         raise OptionError(
             "Co-Tuning relates a source's classes to the target's.",
             expected="a backbone whose own classes are packaged, such as efficientnet_lite0, and one label an example",
-            got=f"{source.name} for {task.kind}",
+            got=f"{source.name} for {kind}",
             hint="leave cotuning out",
         )
     return found

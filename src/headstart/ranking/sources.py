@@ -25,7 +25,7 @@ from headstart.devices import undisturbed
 from headstart.errors import BackboneError, DataError, OptionError
 from headstart.frozen.execution import EXACT
 from headstart.frozen.trials import choose_execution
-from headstart.ground import Ground, begin
+from headstart.ground import Ground, begin, require_one_target
 from headstart.progress import Progress, silent
 from headstart.ranking.judgement import COMMERCIAL, Advice, Overlap, advise, class_overlap, licence_findings
 from headstart.ranking.pools import named, require_names
@@ -196,7 +196,8 @@ def rank(
     if use not in (None, COMMERCIAL):
         raise OptionError("the use is unknown.", expected=COMMERCIAL, got=repr(use))
     dataset = read(data, input=input, target=target, group=group, task=task, progress=progress)
-    train, held = _without_test(dataset, test, seed)
+    require_one_target(dataset)
+    train, held = without_test(dataset, test, seed)
     found = rank_sources(train, backbones, scores=scores, every_cut=every_cut, seed=seed, progress=progress)
     cards = [one.card for one in found.contenders if one.card is not None]
     licences = [one for card in cards for one in licence_findings(card)] if use == COMMERCIAL else []
@@ -250,7 +251,7 @@ def rank_sources(
     )
 
 
-def _without_test(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, str]:
+def without_test(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, str]:
     """Return what may be looked at, and say so: not what `fit` would hold out with the same share and seed."""
     if dataset.given is not None:
         learned = dataset.take([place for place, part in enumerate(dataset.given) if part != "test"])

@@ -42,9 +42,18 @@ def write_report(result: Result, path: Path, command: str) -> None:
     Raises:
         StorageError: it cannot be written.
     """
+    page = render(result, command, path.with_suffix(".json").name)
+    written(page, {**result.as_dict(), "command": command}, path)
+
+
+def written(page: str, fields: dict[str, Any], path: Path) -> None:
+    """Write a page and, beside it, its content as JSON; each whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     beside = path.with_suffix(".json")
-    page = render(result, command, beside.name)
-    content = json.dumps({**result.as_dict(), "command": command}, indent=2, ensure_ascii=False, allow_nan=False)
+    content = json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False)
     with storage_errors(path):
         for place, text in ((path, page), (beside, content)):
             part = place.with_name(f".{place.name}.part")
@@ -54,10 +63,6 @@ def write_report(result: Result, path: Path, command: str) -> None:
 
 def render(result: Result, command: str, json_name: str = "") -> str:
     """Return the page as HTML that stands by itself."""
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-    template = files("headstart.report").joinpath("page.html").read_text(encoding="utf-8")
     proof, task = result.proof, result.model.task
     context = {
         "title": f"{result.data}: {task.kind} of {task.target!r}",
@@ -78,8 +83,18 @@ def render(result: Result, command: str, json_name: str = "") -> str:
         "origin": _origin(result),
         "json_name": json_name or "the JSON",
     }
+    return rendered("page.html", context)
+
+
+def rendered(template: str, context: dict[str, Any]) -> str:
+    """Return a template filled in: text is escaped, drawings are our own."""
+    from jinja2 import Environment, FunctionLoader
+    from markupsafe import Markup
+
+    room = files("headstart.report")
+    pages = Environment(autoescape=True, loader=FunctionLoader(lambda name: room.joinpath(name).read_text("utf-8")))
     drawn = {name: Markup(value) if name.endswith("drawing") and value else value for name, value in context.items()}  # noqa: S704  our own SVG
-    return Environment(autoescape=True).from_string(template).render(drawn)
+    return pages.get_template(template).render(drawn)
 
 
 def _facts(result: Result) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeAlias, cast
 
@@ -64,6 +65,7 @@ __all__ = [
     "below",
     "contenders",
     "from_fields",
+    "options_for",
 ]
 
 
@@ -124,6 +126,26 @@ def contenders(
     if not found:
         raise OptionError("no contender is named.", expected=", ".join(KINDS), got=repr(words))
     return found
+
+
+def options_for(strategies: Sequence[Strategy] | None) -> dict[str, object]:
+    """Return what asks for strategies on the command line: by name and cut; a single one by its epochs and rate too."""
+    words = []
+    for one in strategies or ():
+        kind = next((name for name, held in HELD_BACK.items() if _is_held_back(one, held)), one.name)
+        cut = getattr(one, "cut", None)
+        words.append(kind if cut is None else f"{kind}@{cut}")
+    if len(words) != 1:
+        return {"arms": ",".join(words) or None}
+    name, _, cut = words[0].partition("@")
+    only = (strategies or ())[0]
+    settings = {field: getattr(only, field, None) for field in ("epochs", "rate")}
+    return {"arms": name, "cut": int(cut) if cut else None, **settings}
+
+
+def _is_held_back(strategy: Strategy, held: FineTune) -> bool:
+    own = ("anchor", "shrinkage", "relation", "average")
+    return isinstance(strategy, FineTune) and all(getattr(strategy, one) == getattr(held, one) for one in own)
 
 
 def from_fields(fields: dict[str, Any]) -> Strategy:
