@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -26,6 +27,13 @@ GOOD = [
     "a delight",
 ]
 BAD = ["a dreadful film", "what a bore", "the worst play of the year", "cold and dull", "I slept all the way", "a mess"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_share_of_the_processors() -> None:
+    """Give each of the processes that run the tests its share of the threads."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 
 
 @pytest.fixture(scope="session", autouse=True)
