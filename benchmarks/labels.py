@@ -20,11 +20,11 @@ from benchmarks.sets import root
 from headstart.adaptation import adapt_to
 from headstart.baselines import classical
 from headstart.checkpoints import Checkpoints
-from headstart.comparison.curves import errors_of
 from headstart.comparison.worth import worth_in_labels
 from headstart.data import Dataset
 from headstart.frozen.features import features_of
 from headstart.ground import begin
+from headstart.metrics import errors_of
 from headstart.progress import silent
 from headstart.strategies import Classical, Probe
 from headstart.strategies.probe import fit_probe

@@ -1,14 +1,16 @@
 """Several targets on one network: each beside itself alone, what the whole costs, and what predicting together costs.
 
 Run `python -m benchmarks.together`: every case that `results/together.jsonl` lacks is run and appended.
-The sets are taken as they are, by default settings. The pairs are made: one of reviews and noise, which must be parted,
-one in which few reviews of products can learn from many of films, and one whose second target lacks half its labels.
+The sets are taken as they are, by default settings. The other cases are made of sets, by
+named settings: two sets without a common example, one whose last target lacks half its labels, a pair of reviews and
+noise, which must be parted, and one in which few reviews of products can learn from many of films.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,12 +29,12 @@ SETS = {
     "clothing_reviews": ("clothing_reviews.csv", "text", ["recommended", "rating:regression", "department"]),
     "chest_xray": ("metadata.csv", "file", ["label", "sex", "view_position", "age:regression"]),
 }
-FEW, MANY = 80, 2000
-TESTED = 600
+FEW, SOME, MANY = 40, 320, 2000
+TESTED = 1500
 TIMED = 200
 REPEATS = 5
-STAGES = hs.FineTune(cut=-2, schedule=hs.Schedule(epochs=3))
-"""Of the made pairs: what they learn by must not hang on how much time there is."""
+STRATEGIES = (hs.Probe(), hs.FineTune(cut=-2, schedule=hs.Schedule(epochs=3)))
+"""Of all but the sets as they are: what these cases show must not hang on how much time there is."""
 
 
 def main() -> None:
@@ -82,14 +84,21 @@ def _shown(gain: dict[str, Any] | None) -> str:
     return f"{100 * one['value']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
 
 
+def _kept(name: str) -> Path | None:
+    """Return where a model and its pages are kept, to be looked at: where `HEADSTART_BENCH_PAGES` names a folder."""
+    folder = os.environ.get("HEADSTART_BENCH_PAGES")
+    return Path(folder) / f"{name}.headstart" if folder else None
+
+
 def _set(name: str) -> dict[str, Any]:
     file, column, targets = SETS[name]
-    return _line(hs.fit_together(root() / name / file, input=column, target=targets), is_timed=True)
+    result = hs.fit_together(root() / name / file, input=column, target=targets, out=_kept(name))
+    return _line(result, is_timed=True)
 
 
 def _pool(one: str, other: str) -> dict[str, Any]:
     data = {name: _source(name) for name in (one, other)}
-    return _line(hs.fit_together(data), is_timed=False)
+    return _line(hs.fit_together(data, strategy=STRATEGIES, out=_kept(f"{one}+{other}")), is_timed=True)
 
 
 def _source(name: str) -> object:
@@ -105,10 +114,10 @@ def _half() -> dict[str, Any]:
     """The second target's labels lack at random: the others must be as they are with all of them."""
     file, column, targets = SETS["clothing_reviews"]
     table = pd.read_csv(root() / "clothing_reviews" / file)
-    whole = hs.fit_together(table, input=column, target=targets)
+    whole = hs.fit_together(table, input=column, target=targets, strategy=STRATEGIES)
     lacking = np.random.default_rng(0).random(len(table)) < 0.5
     table["department"] = table["department"].where(~lacking)
-    half = hs.fit_together(table, input=column, target=targets)
+    half = hs.fit_together(table, input=column, target=targets, strategy=STRATEGIES)
     line = _line(half, is_timed=False)
     for target, one in half.targets.items():
         both = [result.targets[target].evaluation for result in (whole, half)]
@@ -128,7 +137,7 @@ def _hostile() -> dict[str, Any]:
     films, questions = (pd.read_csv(root() / name / f"{name}.csv") for name in ("sst2", "trec"))
     noise = np.random.default_rng(0).integers(0, 20, len(questions))
     questions["label"] = [f"noise {one}" for one in noise]
-    return _made({"films": (films, 4 * FEW), "noise": (questions, MANY)})
+    return _made({"films": (films, SOME), "noise": (questions, MANY)})
 
 
 def _made(tables: dict[str, tuple[pd.DataFrame, int]]) -> dict[str, Any]:
@@ -138,7 +147,7 @@ def _made(tables: dict[str, tuple[pd.DataFrame, int]]) -> dict[str, Any]:
             table[["text", "label"]].sample(n + TESTED, random_state=0).assign(split=["train"] * n + ["test"] * TESTED)
         )
         data[name] = rows
-    return _line(hs.fit_together(data, strategy=[hs.Probe(), STAGES]), is_timed=False)
+    return _line(hs.fit_together(data, strategy=STRATEGIES), is_timed=False)
 
 
 def _line(result: hs.MultiTaskResult, *, is_timed: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from headstart.adaptation import adapt_to
 from headstart.arms import Arm, choose, is_hopeless
 from headstart.baselines import classical, fit_without
 from headstart.checkpoints import Checkpoints
+from headstart.choosing import Choice, strongest_against
 from headstart.comparison.foresight import Foresight
 from headstart.comparison.luck import seconds_for
 from headstart.ground import begin
@@ -93,6 +94,24 @@ def test_the_rival_of_a_model_with_transfer_has_none(rows):
     assert adapted.rival is not None
     assert adapted.choice.strategy.transfers is not adapted.choice.rival.strategy.transfers
     assert {adapted.model.record["strategy"], adapted.rival.record["strategy"]} <= {"majority", "classical", "probe"}
+
+
+def test_the_rival_is_right_most_often_though_a_simpler_one_ties():
+    """One is right in 30 of 60 and sure of little, the other in 40 and sure of much."""
+    task, truth, seen = Task("label", "classification", ("a", "b")), np.zeros(60, dtype=int), np.ones(60, dtype=bool)
+    plain = np.where((np.arange(60) < 30)[:, None], [0.6, 0.4], [0.4, 0.6])
+    arms = [Arm(name, name, "", one, seen) for name, one in (("plain", plain), ("sure", said(np.arange(60) < 40)))]
+    place, standings = choose(arms, truth, task, None)
+    assert place == 0
+    assert standings[1].ties
+    nothing, everything = Classical(), FromScratch()
+    choices = [Choice(one, None, None, arm) for one, arm in zip((nothing, everything), arms, strict=True)]
+    chosen = Choice(Probe(), None, None, arms[0])
+    assert strongest_against(chosen, [*choices, chosen], task, truth) is choices[1]
+    given_up = replace(choices[1], arm=replace(arms[1], is_given_up=True))
+    assert strongest_against(chosen, [choices[0], given_up, chosen], task, truth) is choices[0]
+    assert strongest_against(chosen, [chosen], task, truth) is None
+    assert strongest_against(choices[1], [*choices, chosen], task, truth) is chosen
 
 
 def test_what_transfer_does_not_help_is_saved_without_it():

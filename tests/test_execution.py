@@ -363,12 +363,12 @@ def test_unfaithful_features_are_computed_again_in_fp32(monkeypatch: pytest.Monk
 def test_what_is_faster_to_compute_than_to_read_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = tiny.image_backbone()
     monkeypatch.setattr(plan, "seconds_below", lambda *_: 0.0)
-    assert plan._storage(backbone, (2,), 10, "fp32")[0] == "none"
+    assert plan.storage_for(backbone, (2,), 10, "fp32")[0] == "none"
     monkeypatch.setattr(plan, "seconds_below", lambda *_: 1.0)
-    assert plan._storage(backbone, (2,), 10, "fp32") == ("whole", "")
+    assert plan.storage_for(backbone, (2,), 10, "fp32") == ("whole", "")
     needed = 10 * plan.bytes_at(backbone, 2) / plan.MEMORY_SHARE
     monkeypatch.setattr(plan, "_free_memory", lambda: needed / 3)
-    storage, words = plan._storage(backbone, (2,), 10, "fp32")
+    storage, words = plan.storage_for(backbone, (2,), 10, "fp32")
     assert storage == "int8"
     assert words.startswith("states at cut 2 are kept in int8, with an error of ")
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 import headstart as hs
+from headstart.adaptation import adapt_to
+from headstart.arms import Arm
+from headstart.checkpoints import Checkpoints
 from headstart.data.pooling import pooled, read_sets
 from headstart.errors import DataError, OptionError
+from headstart.ground import Ground, begin
 from headstart.learning.losses import Target, Targets
+from headstart.progress import silent
+from headstart.sharing import Shared, beside, learn_together, without_hermits
+from headstart.strategies import Majority
 from headstart.tasks import Several, Task
 from tests import tiny
 
@@ -130,6 +138,13 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> hs.MultiTaskResult:
     out = tmp_path_factory.mktemp("together") / "m.headstart"
     backbone = tiny.text_backbone()
     return hs.fit_together(records(), target=["mood", "animal", "size"], backbone=backbone, strategy=arms, out=out)
+
+
+def test_frozen_stages_run_one_way_for_all_targets() -> None:
+    """Otherwise a network they share would be run once for each: of few examples another way is the fastest."""
+    sets = {"few": hs.read(records(40), target="mood"), "many": hs.read(records(90, seed=1), target="mood")}
+    made = hs.fit_together(sets, backbone=tiny.text_backbone(), strategy=[hs.Majority(), hs.Probe()])
+    assert len({one.execution for one in made.model.models}) == 1
 
 
 def test_every_target_has_its_result_and_says_what_sharing_was_worth(result: hs.MultiTaskResult) -> None:
@@ -345,6 +360,49 @@ def test_a_target_that_noise_would_disturb_is_unshared() -> None:
     assert result.kind_of("own") == "own"
     assert "learned together it was worse" in result.told("own")
     assert result.targets["own"].evaluation.metrics["accuracy"].value > 0.8
+
+
+def test_what_not_every_target_was_considered_alone_with_is_not_shared() -> None:
+    """What a target would gain by it might be the stages, not the company."""
+    data, source = hs.read(records(), target=["mood", "animal"]).with_folds(3, seed=0), tiny.text_backbone()
+    grounds = [begin(data.only(task), None, source, 0, Checkpoints(), silent) for task in data.tasks]
+    asked = [[hs.Probe(), hs.FineTune(cut=2, schedule=LEARN)], [Majority(), hs.Probe()]]
+    alone = {
+        ground.task.target: adapt_to(ground, strategies) for ground, strategies in zip(grounds, asked, strict=True)
+    }
+    found = learn_together(Ground(source, data, None, 0, Checkpoints(), silent), alone, budget=60)
+    assert "for every target alone" in found.why
+    assert not found.targets
+
+
+@pytest.mark.parametrize(("righter", "stays"), [(3, False), (12, True)])
+def test_what_all_others_leave_stays_only_where_it_clearly_gains(righter: int, stays: bool) -> None:
+    """Of 100 examples 3 more are right within two standard errors of chance, 12 more are not."""
+    task, truth, seen = Task("one", "classification", ("a", "b")), np.zeros(100, dtype=int), np.ones(100, dtype=bool)
+    arms = [_right_in(60, seen), _right_in(60 + righter, seen)]
+    ground = SimpleNamespace(truth=truth, task=task, units=None)
+    choice = SimpleNamespace(arm=arms[0], probe=SimpleNamespace(balanced=False))
+    targets = {"one": Shared(arms[1], stays=True, why=""), "other": Shared(arms[0], stays=False, why="")}
+    found = without_hermits(targets, {"one": cast(Any, SimpleNamespace(ground=ground, choice=choice))})
+    assert found["one"].stays is stays
+    assert not found["other"].stays
+
+
+def test_what_is_right_less_often_does_not_stay_for_being_less_sure() -> None:
+    """Alone 70 of 100 are right and what is wrong is sure of it; together 55, and none of them is sure."""
+    seen = np.ones(100, dtype=bool)
+    together = np.where((np.arange(100) < 55)[:, None], [0.6, 0.4], [0.4, 0.6])
+    task, truth, own = Task("one", "classification", ("a", "b")), np.zeros(100, dtype=int), _right_in(70, seen)
+    ground = SimpleNamespace(truth=truth, task=task, units=None)
+    choice = SimpleNamespace(arm=own, probe=SimpleNamespace(balanced=False))
+    alone = cast(Any, SimpleNamespace(ground=ground, choice=choice))
+    assert "right less often" in beside(replace(own, outputs=together), alone).why
+    assert beside(own, alone).stays
+
+
+def _right_in(n: int, seen: np.ndarray) -> Arm:
+    right = np.arange(len(seen)) < n
+    return Arm("a", "a", "", np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]), seen)
 
 
 def test_half_of_the_labels_of_a_target_may_lack() -> None:

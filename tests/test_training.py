@@ -774,7 +774,7 @@ def test_refine_leaves_the_source_as_it_is_and_begins_as_the_probe(backbone: Bac
     lesson = ready.lesson(every, every[:0])
     logits = lesson.head.cpu()(tiny.whole(lesson.backbone, ready.examples.inputs))
     begun = lesson.target.outputs(logits.detach().cpu().numpy())
-    start = fit_head(ready.features, ready.truth, ready.task, ready.strength)
+    start = fit_head(ready.features, ready.truth, ready.task, ready.strength[0])
     assert np.allclose(begun, ready.task.outputs(start.logits(ready.features)), atol=1e-4)
     lesson, _ = ready.train(every, every[:0], "t")
     inside = lesson.backbone.trunk.get_submodule("below.source").state_dict()

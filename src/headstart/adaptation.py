@@ -21,7 +21,7 @@ from headstart.choosing import Choice, consider
 from headstart.data import Dataset, spread
 from headstart.devices import Precision, choose_device, processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
-from headstart.frozen.execution import EXACT
+from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.states import Storage
 from headstart.frozen.trials import choose_execution
 from headstart.ground import Ground, begin
@@ -130,15 +130,23 @@ def adapt_to(
 
 @undisturbed()
 def settle(
-    ground: Ground, strategies: Sequence[Strategy] | None, *, plan: Plan | None = None, budget: float = BUDGET
+    ground: Ground,
+    strategies: Sequence[Strategy] | None,
+    *,
+    plan: Plan | None = None,
+    budget: float = BUDGET,
+    execution: Execution | None = None,
 ) -> tuple[Ground, Plan]:
-    """Return the plan for some strategies, kept for a run that may be killed, and the ground as it is run by it."""
+    """Return the plan for some strategies, kept for a run that may be killed, and the ground as it is run by it.
+
+    How frozen stages are run is tried on the examples, where it is not said.
+    """
     question = ground.question(strategies, budget) | {"plan": plan.as_dict() if plan else None}
     stored = ground.keeper.plan(question)
     if stored is not None:
         plan = Plan.from_dict(stored)
     elif plan is None:
-        plan = Plan.from_dict(processes().agreed(_settled(ground, strategies, budget)))
+        plan = Plan.from_dict(processes().agreed(_settled(ground, strategies, budget, execution)))
     elif strategies is not None:
         plan = plan.with_strategies(strategies)
     ground.keeper.keep_plan(question, plan.as_dict())
@@ -161,7 +169,9 @@ def carry_out(ground: Ground, plan: Plan, *, with_rival: bool = False) -> Adapte
         return Adapted(ground, choice, model, rival, (cpu, others))
 
 
-def _settled(ground: Ground, strategies: Sequence[Strategy] | None, budget: float) -> dict[str, Any]:
+def _settled(
+    ground: Ground, strategies: Sequence[Strategy] | None, budget: float, execution: Execution | None
+) -> dict[str, Any]:
     """Return the plan for a question, as JSON holds it.
 
     What was settled for the same question on this machine is remembered: a measurement near its threshold would
@@ -169,7 +179,8 @@ def _settled(ground: Ground, strategies: Sequence[Strategy] | None, budget: floa
     A plan that had to leave something out is made anew: meanwhile the cache may have what took too long.
     """
     examples = ground.examples
-    execution = choose_execution(ground.backbone, examples.inputs, examples.contents, progress=ground.progress)
+    if execution is None:
+        execution = choose_execution(ground.backbone, examples.inputs, examples.contents, progress=ground.progress)
     ground = replace(ground, execution=execution)
     memory = the_cache().shelf(
         {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 from scipy import stats
@@ -17,6 +18,10 @@ HOPELESS = 1e-3
 
 FEWEST_UNITS = 20
 """Units that a fold must hold for that: the spread of fewer is not known well enough."""
+
+
+Errors: TypeAlias = Callable[[Task, np.ndarray, np.ndarray], np.ndarray]
+"""From a task, the truth and outputs to the error (n,) of each answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +70,13 @@ class Standing:
 
 
 def choose(
-    arms: Sequence[Arm], truth: np.ndarray, task: Task, units: np.ndarray | None, *, balanced: bool = False
+    arms: Sequence[Arm],
+    truth: np.ndarray,
+    task: Task,
+    units: np.ndarray | None,
+    *,
+    balanced: bool = False,
+    by: Errors = quadratic_errors,
 ) -> tuple[int, list[Standing]]:
     """Return the first arm that is within one standard error of the best one, and how each stands.
 
@@ -78,12 +89,13 @@ def choose(
         task: what is predicted.
         units: (n,) what must not be separated; None where every example stands for itself.
         balanced: weigh every class alike.
+        by: the error of each answer, which is looked at.
     """
     seen = np.logical_and.reduce([arm.seen for arm in arms])
     if not seen.any():
         return 0, [Standing(0.0, 0.0, 0.0) for _ in arms]
     weights = _weights(truth[seen], task, balanced)
-    errors = np.stack([quadratic_errors(task, truth[seen], arm.outputs[seen]) for arm in arms])
+    errors = np.stack([by(task, truth[seen], arm.outputs[seen]) for arm in arms])
     means = (errors * weights).sum(1) / weights.sum()
     best = int(means.argmin())
     own = np.arange(int(seen.sum())) if units is None else np.unique(units[seen], return_inverse=True)[1]

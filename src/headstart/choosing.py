@@ -16,11 +16,12 @@ from headstart.backbones.backbone import Backbone
 from headstart.baselines import fit_without
 from headstart.ground import Ground
 from headstart.learning.tuning import Tuning, begin_tuning
-from headstart.metrics import quadratic_errors
+from headstart.metrics import errors_of, quadratic_errors
 from headstart.plan import FEWEST, Plan
 from headstart.statistics import FEWER_RESAMPLES
 from headstart.strategies import HEAD_ONLY, Probe, Strategy
 from headstart.strategies.probe import FOLDS, Fitted, is_learned
+from headstart.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class Choice:
         tested_rates: what a range test saw, as JSON holds it; None where there was none.
         folds: that it was seen on.
         cpu: seconds of all processors that fitting a head took; 0 where stages are learned, which is not done yet.
-        rival: the best on the other side of transfer, chosen the same way; None where there is nothing on it.
+        rival: the best on the other side of transfer, by the measure of the claim; None where there is nothing on it.
     """
 
     strategy: Strategy
@@ -91,7 +92,7 @@ def consider(ground: Ground, plan: Plan) -> Choice:
     shown = [
         told(ground, arm, standing, is_chosen=arm is arms[best]) for arm, standing in zip(arms, standings, strict=True)
     ]
-    rival = _rival(ground, arms, choices, best, balanced=start.balanced)
+    rival = strongest_against(choices[best], choices, ground.task, ground.truth)
     return replace(choices[best], arms=tuple(shown), rival=rival)
 
 
@@ -110,15 +111,25 @@ def _first_without(plan: Plan, choices: Sequence[Choice]) -> Choice | None:
     return without[-1] if without and any(one.transfers for one in plan.strategies) else None
 
 
-def _rival(ground: Ground, arms: list[Arm], choices: list[Choice], best: int, *, balanced: bool) -> Choice | None:
-    """Return the best on the other side of transfer, by the same rule."""
-    others = [
-        place for place, one in enumerate(choices) if one.strategy.transfers is not choices[best].strategy.transfers
-    ]
-    if not others:
+def strongest_against(chosen: Choice, choices: Sequence[Choice], task: Task, truth: np.ndarray) -> Choice | None:
+    """Return the best on the other side of transfer, by the measure of the claim; of equals the simplest.
+
+    It is the best there is, not the simplest that ties: a weaker one would flatter what is held against it.
+
+    Args:
+        chosen: what is held against it.
+        choices: the simplest first, as they were seen out of fold.
+        task: what is predicted.
+        truth: (n,) or (n, c), as `Task.encode` gives it.
+    """
+    others = [one for one in choices if one.strategy.transfers is not chosen.strategy.transfers]
+    seen = {one: one.arm for one in others if one.arm is not None and not one.arm.is_given_up}
+    if not seen:
         return None
-    place, _ = _chosen(ground, [arms[place] for place in others], balanced=balanced)
-    return choices[others[place]]
+    known = np.logical_and.reduce([arm.seen for arm in seen.values()])
+    if not known.any():
+        return next(iter(seen))
+    return min(seen, key=lambda one: float(errors_of(task, truth[known], seen[one].outputs[known]).mean()))
 
 
 def _rivals(strategy: Strategy, choices: Sequence[Choice]) -> list[Arm]:

@@ -31,7 +31,7 @@ from headstart.strategies import Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, seconds_in_words, some, user_path
 
-DEFAULTS = {"test": TEST_SHARE, "seed": 0, "balance": "sum", "budget": f"{BUDGET:g}s"}
+DEFAULTS = {"test": TEST_SHARE, "seed": 0, "balance": "sum"}
 
 
 @dataclass

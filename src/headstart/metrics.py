@@ -24,6 +24,9 @@ BINS = 10
 FEW_UNITS = 10
 TINY = 1e-15
 BOUNDED = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "auroc", "exact_match"})
+PAIRS = 2_000_000
+"""Of examples, that are set beside each other at once at most: beyond that ranks are added up."""
+
 HEADLINE = {"classification": "accuracy", "multilabel": "macro_f1", "regression": "r2"}
 
 Weighted = Callable[[np.ndarray], np.ndarray]
@@ -62,6 +65,13 @@ def measure(
     samples = _sampled(found, own, resamples or resamples_for(len(truth), task.n_outputs))
     measured = {name: _with_interval(name, found[name], samples[name], own, units is None) for name in found}
     return {name: one for name, one in measured.items() if one.units > 1 or name in BOUNDED}
+
+
+def errors_of(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return (n,) what a claim is about: 1 for each wrong label or, where no label is single, the quadratic error."""
+    if task.kind == "classification":
+        return np.asarray(task.decide(outputs) != truth, dtype=np.float64)
+    return quadratic_errors(task, truth, outputs)
 
 
 def quadratic_errors(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
@@ -281,7 +291,24 @@ def _macro_auroc(truth: np.ndarray, outputs: np.ndarray) -> tuple[float, Weighte
 
 
 def _auroc(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Mann-Whitney form with weights: the share of pairs ranked rightly, ties counting half."""
+    """Mann-Whitney form with weights: the share of pairs ranked rightly, ties counting half.
+
+    What is rarer of positives and others is set beside every example: of many classes each has few positives, and
+    among themselves they win as often as they lose.
+    """
+    weights = weights.astype(np.float32)
+    if 2 * positive.sum() > len(positive):
+        positive, scores = ~positive, -scores
+    if positive.sum() * len(positive) > PAIRS:
+        return _ranked(weights, positive, scores)
+    ahead = np.sign(scores[positive][:, None] - scores).astype(np.float32)
+    good = weights[:, positive]
+    total = good.sum(1, dtype=np.float64)
+    won = ((weights @ ahead.T) * good).sum(1, dtype=np.float64)
+    return np.asarray(0.5 + won / (total * (weights.sum(1, dtype=np.float64) - total)) / 2)
+
+
+def _ranked(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
     order = np.argsort(scores, kind="stable")
     _, starts = np.unique(rankdata(scores[order], method="min"), return_index=True)
     ordered = weights[:, order].astype(np.float64)

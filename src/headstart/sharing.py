@@ -22,7 +22,7 @@ from headstart.learning.balance import Rule
 from headstart.learning.lesson import Lesson
 from headstart.learning.training import Trained
 from headstart.learning.tuning import Tuning, begin_tuning
-from headstart.metrics import quadratic_errors
+from headstart.metrics import errors_of, quadratic_errors
 from headstart.model import Model, fingerprints
 from headstart.plan import Plan, storage_for
 from headstart.strategies import HEAD_ONLY, FineTune, Learning, Probe, as_fields, below
@@ -31,6 +31,9 @@ from headstart.tasks import Several, Task
 from headstart.wording import seconds_in_words
 
 TINY = np.finfo(float).tiny
+
+CLEARLY = 2.0
+"""Standard errors that a target must gain by to stay on a network that all others leave."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +116,7 @@ def learn_together(
         tried = {one: _out_of_fold(pool, replace(first, balance=one)) for one in balances if one in considered}
         balance = min(tried, key=lambda one: tried[one].error)
         tuning, seen = replace(first, balance=balance), tried[balance]
-        targets = _without_hermits({name: _beside(seen.arms[name], one) for name, one in alone.items()}, alone)
+        targets = without_hermits({name: beside(seen.arms[name], one) for name, one in alone.items()}, alone)
         errors = {str(one): round(own.error, 4) for one, own in tried.items()}
         found_so_far = Together("", strategy, balance, errors, left_out, seen.epoch, targets)
         if not any(one.stays for one in targets.values()):
@@ -124,6 +127,7 @@ def learn_together(
 def _strategy(alone: Mapping[str, Adapted]) -> tuple[Learning, Plan, int] | str:
     """Return the fine-tuning that stood best over all targets alone, or why there is none.
 
+    Only what every target was considered alone with: otherwise what it gains might be stages, and not sharing.
     With it a plan that has it, and the number of examples that the plan was made for.
     """
     errors: dict[Learning, list[float]] = {}
@@ -136,10 +140,12 @@ def _strategy(alone: Mapping[str, Adapted]) -> tuple[Learning, Plan, int] | str:
                 plans.setdefault(strategy, (plan, len(one.ground.examples)))
     if not errors:
         return "fine-tuning stood beside something else for no target alone, and only what it learns is shared"
+    common = [one for one in errors if len(errors[one]) == len(alone)]
+    if not common:
+        return "no fine-tuning was considered for every target alone, as sharing would need to be held against it"
     if all(isinstance(one.choice.strategy, HEAD_ONLY) for one in alone.values()):
         return "learning stages was worth it for no target alone"
-    most = max(map(len, errors.values()))
-    chosen = min((one for one in errors if len(errors[one]) == most), key=lambda one: float(np.mean(errors[one])))
+    chosen = min(common, key=lambda one: float(np.mean(errors[one])))
     return chosen, *plans[chosen]
 
 
@@ -239,20 +245,23 @@ def _out_of_fold(pool: Ground, tuning: Tuning) -> _Seen:
     return _Seen(arms, epoch, float(means.min()))
 
 
-def _beside(arm: Arm, alone: Adapted) -> Shared:
+def beside(arm: Arm, alone: Adapted) -> Shared:
     """Hold a target that was learned together against itself alone, on examples that neither had learned from."""
     own, ground = alone.choice.arm, alone.ground
     if own is None or len(own.seen) != len(arm.seen) or not (own.seen & arm.seen).any():
         return Shared(arm, stays=False, why="alone and together it was not seen on the same examples")
     balanced = alone.choice.probe.balanced
     place, (standing, by_itself) = choose([arm, own], ground.truth, ground.task, ground.units, balanced=balanced)
-    if place == 0:
+    righter, _ = choose([arm, own], ground.truth, ground.task, ground.units, by=errors_of)
+    if place == righter == 0:
         return Shared(arm, stays=True, why="learned together it is no worse than alone", standing=standing)
+    if place == 0:
+        return Shared(arm, stays=False, why="learned together it was right less often than alone", standing=standing)
     error = f"{standing.behind - by_itself.behind:.4f} (± {standing.standard_error:.4f})"
     return Shared(arm, stays=False, why=f"learned together it was worse by {error}", standing=standing)
 
 
-def _without_hermits(targets: dict[str, Shared], alone: Mapping[str, Adapted]) -> dict[str, Shared]:
+def without_hermits(targets: dict[str, Shared], alone: Mapping[str, Adapted]) -> dict[str, Shared]:
     """Let a target that would stay by itself on the shared network do so only where it clearly gains."""
     staying = [name for name, one in targets.items() if one.stays]
     if len(staying) != 1:
@@ -260,8 +269,8 @@ def _without_hermits(targets: dict[str, Shared], alone: Mapping[str, Adapted]) -
     name = staying[0]
     own, ground, arm = alone[name].choice.arm, alone[name].ground, targets[name].arm
     assert own is not None
-    place, _ = choose([own, arm], ground.truth, ground.task, ground.units, balanced=alone[name].choice.probe.balanced)
-    if place == 1:
+    _, (by_itself, _) = choose([own, arm], ground.truth, ground.task, ground.units, by=errors_of)
+    if by_itself.behind > CLEARLY * by_itself.standard_error:
         return targets | {name: replace(targets[name], why="learned together with the others it is better than alone")}
     return targets | {name: replace(targets[name], stays=False, why="it would share the network with no other target")}
 

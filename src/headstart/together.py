@@ -24,7 +24,7 @@ from headstart.ground import Ground, begin, learned_task, load_for, require_sour
 from headstart.job import Clock, asked_sources, command_of, counted, destination, judged, report_beside, truncated
 from headstart.learning.balance import BALANCES, Rule
 from headstart.multitask import MultiTaskModel
-from headstart.plan import BUDGET, FEW, FOLDS, MORE_FOLDS
+from headstart.plan import BUDGET, FEW, FOLDS, MORE_FOLDS, Plan
 from headstart.progress import Progress, silent
 from headstart.ranking.pools import ALL, OFFLINE
 from headstart.ranking.several import rank_targets
@@ -47,7 +47,7 @@ def fit_together(
     balance: Rule | Sequence[Rule] = "sum",
     test: float = TEST_SHARE,
     seed: int = 0,
-    budget: float = BUDGET,
+    budget: float | None = None,
     out: str | Path | None = None,
     progress: Progress = silent,
 ) -> MultiTaskResult:
@@ -69,7 +69,8 @@ def fit_together(
             order as far as time allows, the one is taken that is best on examples not learned from.
         test: the share held out, in (0, 1), where the data brings no split of its own.
         seed: of the split, of the folds, and of everything drawn while learning.
-        budget: seconds that all of it may take, above 0.
+        budget: seconds that all of it may take, above 0; by default as many for each target as `fit` has for one, and
+            once more for all of them together.
         out: where to save the model; not saved without it.
         progress: called with (phase, done, total).
 
@@ -90,10 +91,11 @@ def fit_together(
         clocks = {task.target: Clock() for task in dataset.tasks}
         sides = {task.target: _sides(task, train, validation, tested) for task in dataset.tasks}
         grounds = _grounds(train, validation, source, seed, keepers, progress)
-        alone = _each_alone(grounds, sides, strategies, budget / (len(grounds) + 1), clock, clocks)
+        pool = Ground(source, train, validation, seed, keepers[-1], progress)
+        whole = BUDGET * (len(grounds) + 1) if budget is None else budget
+        alone = _each_alone(grounds, sides, strategies, _parts(whole, grounds, len(pool.examples)), clock, clocks)
         with clock.phase("together"):
-            pool = Ground(source, train, validation, seed, keepers[-1], progress)
-            together = learn_together(pool, alone, budget=budget - clock.total, balances=balances)
+            together = learn_together(pool, alone, budget=whole - clock.total, balances=balances)
         with clock.phase("compare"):
             model, results, sharing = _compared(alone, together, sides, clocks)
         if path is not None:
@@ -113,14 +115,9 @@ def fit_together(
         None if path is None else report_beside(path),
         _pages(path, dataset.tasks),
     )
-    asked: dict[str, object] = {
-        "input": input,
-        "target": list(target or ()),
-        "group": group,
-        "backbone": backbone,
-        "test": test,
-    }
-    asked |= {**options_for(strategies), "balance": balance, "budget": f"{budget:g}s", "seed": seed, "out": out}
+    asked: dict[str, object] = {"input": input, "target": list(target or ()), "group": group, "backbone": backbone}
+    spent = None if budget is None else f"{budget:g}s"
+    asked |= {"test": test, **options_for(strategies), "balance": balance, "budget": spent, "seed": seed, "out": out}
     _report(result, command_of(data, asked))
     return result
 
@@ -194,20 +191,37 @@ def _distinct(tasks: Sequence[Task]) -> dict[str, str]:
     return found
 
 
+def _parts(budget: float, grounds: Mapping[str, Ground], n: int) -> dict[str, float]:
+    """Return what each target may take alone: what one example costs is the same alone and together, of n examples.
+
+    So what is affordable for one target is so for all of them, and can be shared.
+    """
+    each = budget / (n + sum(len(one.examples) for one in grounds.values()))
+    return {name: each * len(one.examples) for name, one in grounds.items()}
+
+
 def _each_alone(
     grounds: Mapping[str, Ground],
     sides: Mapping[str, tuple[Dataset, Dataset | None, Dataset]],
     strategies: Sequence[Strategy] | None,
-    budget: float,
+    budgets: Mapping[str, float],
     clock: Clock,
     clocks: Mapping[str, Clock],
 ) -> dict[str, Adapted]:
-    """Learn each target by itself, within a budget each."""
+    """Learn each target by itself, within a budget each.
+
+    How frozen stages are run is settled once, on the target with the most examples: what they share is then read once.
+    """
+    settled: dict[str, tuple[Ground, Plan]] = {}
+    execution = None
+    for name in sorted(grounds, key=lambda name: -len(grounds[name].examples)):
+        with clock.phase(f"alone: {name}"), clocks[name].phase("settle"):
+            settled[name] = settle(grounds[name], strategies, budget=budgets[name], execution=execution)
+            execution = settled[name][1].execution
     found = {}
-    for name, ground in grounds.items():
+    for name in grounds:
+        own, plan = settled[name]
         with clock.phase(f"alone: {name}"):
-            with clocks[name].phase("settle"):
-                own, plan = settle(ground, strategies, budget=budget)
             own = clocks[name].watched(own, plan, len(sides[name][-1]), f"{name} alone")
             with clocks[name].phase("adapt"):
                 found[name] = _light(carry_out(own, plan, with_rival=True))

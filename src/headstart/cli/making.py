@@ -10,7 +10,7 @@ from headstart.cli.answers import default_out, example_input, one_answer, quoted
 from headstart.cli.options import (
     Arms,
     Balance,
-    Budget,
+    BudgetEach,
     Cut,
     Data,
     Epochs,
@@ -79,7 +79,7 @@ def fit(
     epochs: Epochs = None,
     rate: Rate = None,
     balance: Balance = None,
-    budget: Budget = "10m",
+    budget: BudgetEach = None,
     plan: PlanFile = None,
     test: TestShare = 0.2,
     seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
@@ -111,7 +111,7 @@ def fit(
                 "strategy": contenders(arms, cut=cut, epochs=epochs, rate=rate),
                 "test": test,
                 "seed": seed,
-                "budget": read_seconds(budget),
+                **({} if budget is None else {"budget": read_seconds(budget)}),
                 "out": out if out is not None else default_out(data),
                 "progress": progress,
             }

@@ -44,6 +44,10 @@ Balance = Annotated[
     ),
 ]
 Budget = Annotated[str, typer.Option(help="Time for comparing and learning, such as 90s, 5m or 1h.")]
+BudgetEach = Annotated[
+    str | None,
+    typer.Option("--budget", help="Time for comparing and learning, as 90s, 5m or 1h; for each target 10m by default."),
+]
 Cut = Annotated[int | None, typer.Option(help="Stages frozen; a probe reads after them; negative: from the top.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the examples, for what learns above the cut.")]
 Rate = Annotated[float | None, typer.Option(help="Learning rate of the top stage; settled or found by default.")]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from headstart import metrics
 from headstart.heads import fit_head
+from headstart.metrics import errors_of
 from headstart.statistics import LEVEL, RESAMPLES, resampled_weights
 from headstart.tasks import UNKNOWN, Task
 
@@ -99,13 +99,6 @@ class Labels:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
         return asdict(self)
-
-
-def errors_of(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-    """Return (n,) 1 for each wrong label; where there are no single labels, the quadratic error."""
-    if task.kind == "classification":
-        return np.asarray(task.decide(outputs) != truth, dtype=np.float64)
-    return metrics.quadratic_errors(task, truth, outputs)
 
 
 def learning_curve(

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from headstart.choosing import Choice
-from headstart.comparison.curves import errors_of
 from headstart.data import Finding
 from headstart.ground import Ground
+from headstart.metrics import errors_of
 from headstart.plan import Plan
 from headstart.strategies import HEAD_ONLY
 

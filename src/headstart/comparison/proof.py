@@ -10,7 +10,7 @@ import numpy as np
 from headstart.adaptation import Adapted, adapt_to
 from headstart.checkpoints import Checkpoints
 from headstart.choosing import Choice
-from headstart.comparison.curves import Curve, Labels, errors_of
+from headstart.comparison.curves import Curve, Labels
 from headstart.comparison.forgetting import Forgetting, forgotten
 from headstart.comparison.ledger import look_at
 from headstart.comparison.luck import AFFORDABLE, on_luck, seconds_for, seed_spread
@@ -20,6 +20,7 @@ from headstart.data import Dataset, Finding, spread
 from headstart.devices import steady, undisturbed
 from headstart.ground import Ground
 from headstart.heads import fit_head
+from headstart.metrics import errors_of
 from headstart.paired import corrected_t
 from headstart.plan import Plan
 from headstart.progress import Progress, silent

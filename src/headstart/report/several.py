@@ -102,10 +102,9 @@ def _row(result: MultiTaskResult, target: str) -> dict[str, str]:
 
 
 def _affinity(result: MultiTaskResult) -> list[dict[str, Any]]:
-    return [
-        {
-            "target": target,
-            "cells": [{"value": one, "shown": f"{one:+.2f}", "shade": f"{min(abs(one), 1) * 0.7:.2f}"} for one in row],
-        }
-        for target, row in zip(result.targets, result.model.record["affinity"], strict=True)
-    ]
+    rows = zip(result.targets, result.model.record["affinity"], strict=True)
+    return [{"target": target, "cells": [_cell(one) for one in row]} for target, row in rows]
+
+
+def _cell(cosine: float) -> dict[str, Any]:
+    return {"value": cosine, "shown": f"{round(cosine, 2) + 0.0:+.2f}", "shade": f"{min(abs(cosine), 1) * 0.7:.2f}"}
