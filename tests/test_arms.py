@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import headstart as hs
+from headstart import baselines
 from headstart.adaptation import adapt_to
 from headstart.arms import Arm, choose, is_hopeless
 from headstart.baselines import classical, fit_without
@@ -112,6 +113,17 @@ def test_the_rival_is_right_most_often_though_a_simpler_one_ties():
     assert strongest_against(chosen, [choices[0], given_up, chosen], task, truth) is choices[0]
     assert strongest_against(chosen, [chosen], task, truth) is None
     assert strongest_against(choices[1], [*choices, chosen], task, truth) is chosen
+
+
+def test_a_classical_model_that_was_held_against_is_not_fitted_once_more(rows, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("it was made already")
+
+    monkeypatch.setattr(baselines, "classical", fail)
+    result = hs.fit(rows, backbone="wordllama", strategy=[Classical(), Probe()])
+    assert {"majority", "classical"} == set(result.evaluation.baselines)
+    with pytest.raises(AssertionError, match="made already"):
+        hs.fit(rows, backbone="wordllama", strategy=Probe())
 
 
 def test_what_transfer_does_not_help_is_saved_without_it():

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -17,13 +18,18 @@ from headstart.adaptation import adapt_to
 from headstart.arms import Arm
 from headstart.checkpoints import Checkpoints
 from headstart.data.pooling import pooled, read_sets
+from headstart.data.reading import NO_GROUP
 from headstart.errors import DataError, OptionError
 from headstart.ground import Ground, begin
 from headstart.learning.losses import Target, Targets
+from headstart.model import Prediction
+from headstart.multitask import beside as merged_beside
+from headstart.paired import difference_of_shares
 from headstart.progress import silent
 from headstart.sharing import Shared, beside, learn_together, without_hermits
 from headstart.strategies import Majority
 from headstart.tasks import Several, Task
+from headstart.together import file_words
 from tests import tiny
 
 LEARN = hs.Schedule(epochs=3, rate=1e-3, head_rate=5e-3, batch_size=8)
@@ -417,6 +423,58 @@ def test_half_of_the_labels_of_a_target_may_lack() -> None:
     data = hs.read(half, target=["mood", "size"])
     train, _, tested, _ = data.three_sets()
     assert not set(train.contents) & set(tested.contents)
+
+
+def test_unfinished_work_of_other_folds_is_not_gone_on_with() -> None:
+    data = hs.read(records(30), target=["mood", "animal"]).only(
+        hs.read(records(30), target=["mood", "animal"]).tasks[0]
+    )
+    grounds = [
+        Ground(tiny.text_backbone(), data.with_folds(3, seed=seed), None, 0, Checkpoints(), silent) for seed in (0, 1)
+    ]
+    asked, other = (ground.question(None, 60.0) for ground in grounds)
+    assert asked != other
+    assert asked == grounds[0].question(None, 60.0)
+
+
+def test_what_has_no_group_in_two_sets_is_not_of_one_group() -> None:
+    frames = [pd.DataFrame(records(40, seed=seed)).assign(patient=[None, *[f"p{seed}"] * 39]) for seed in (0, 1)]
+    frames[1]["text"] = [f"Zug {place} nach Ulm von Gleis {7 * place}" for place in range(40)]
+    sets = {str(n): hs.read(one, input="text", target="mood", group="patient") for n, one in enumerate(frames)}
+    given = {name: replace(one, given=("train",) * 30 + ("test",) * 10) for name, one in sets.items()}
+    groups = pooled(given).groups
+    assert groups is not None
+    assert {one for one in groups if NO_GROUP in one} == {"0: (row 1)", "1: (row 1)"}
+    assert {"p0", "p1"} <= set(groups)
+
+
+def test_groups_of_one_example_each_are_examples() -> None:
+    dice = np.random.default_rng(0)
+    one, other = dice.random(50) < 0.8, dice.random(50) < 0.6
+    assert difference_of_shares(one, other, np.arange(50)) == difference_of_shares(one, other)
+
+
+def test_long_and_like_names_of_targets_are_names_of_files() -> None:
+    tasks = [Task(name, "regression") for name in ("a-2", "a", "a!", "о" * 300, "?")]
+    words = file_words(tasks).values()
+    assert len(set(words)) == 5
+    assert max(len(word.encode()) for word in words) < 100
+
+
+def test_a_file_of_data_sets_that_names_by_numbers_is_told(tmp_path: Path) -> None:
+    for line in ("data = 5", 'data = "a.csv"\ntarget = 3', 'data = "a.csv"\ninput = [1]'):
+        (tmp_path / "tasks.toml").write_text(f'[one]\n{line}\n[two]\ndata = "b.csv"\n')
+        with pytest.raises(OptionError, match="is no name"):
+            read_sets(tmp_path / "tasks.toml")
+    with pytest.raises(DataError, match="no several data sets"):
+        hs.fit_together({})
+
+
+def test_where_one_part_of_a_model_cannot_read_a_table_no_row_is_answered() -> None:
+    unread = [Prediction("t.csv", error="there is no input column")]
+    read = [Prediction(str(n), {"targets": {"mood": {"value": 1.0}}}) for n in range(3)]
+    assert [one.error for one in merged_beside([unread, read])] == ["there is no input column"] * 3
+    assert merged_beside([read, read])[0].answer["targets"] == {"mood": {"value": 1.0}}
 
 
 def test_what_has_no_meaning_for_several_data_sets_is_refused(tmp_path: Path) -> None:

@@ -131,5 +131,5 @@ def _beside(adapted: Adapted, others: Sequence[Model], tested: Dataset) -> tuple
     if not may_share(adapted, others):
         why = "" if isinstance(adapted.choice.strategy, HEAD_ONLY) else "it has a network of its own: " + WHY_APART
         return adapted, Remembered(adapted.model, why=why)
-    found = learn_beside(adapted, others, tested.inputs)
+    found = learn_beside(adapted, others, tested)
     return replace(adapted, model=found.model), found

@@ -88,6 +88,7 @@ def evaluate(
     *,
     train: Dataset | None = None,
     validation: Dataset | None = None,
+    classical: Model | None = None,
     keep_seen: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
@@ -98,6 +99,7 @@ def evaluate(
         data: labelled examples; those the model was trained on are left out, and that is said.
         train: examples to train the classical baseline on.
         validation: what the classical baseline is chosen on; cross-validation inside `train` otherwise.
+        classical: the classical baseline, where it is made already.
         keep_seen: measure on training examples too: only for a given split, which is never altered.
         progress: called with (phase, done, total).
 
@@ -132,14 +134,16 @@ def evaluate(
         model.task,
         len(kept),
         measured(outputs),
-        {name: measured(answers) for name, answers in _rivals(model, kept, train, validation).items()},
+        {name: measured(answers) for name, answers in _rivals(model, kept, train, validation, classical).items()},
         metrics.per_class(model.task, truth, outputs, units),
         metrics.confusion(model.task, truth, outputs),
         (*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(model.task, kept)),
     )
 
 
-def _rivals(model: Model, test: Dataset, train: Dataset | None, validation: Dataset | None) -> dict[str, np.ndarray]:
+def _rivals(
+    model: Model, test: Dataset, train: Dataset | None, validation: Dataset | None, made: Model | None
+) -> dict[str, np.ndarray]:
     if train is None:
         shares = model.record.get("majority")
         if not shares:
@@ -147,12 +151,12 @@ def _rivals(model: Model, test: Dataset, train: Dataset | None, validation: Data
         constant = np.tile(np.array(shares), (len(test), 1))
         return {baselines.MAJORITY: constant[:, 0] if model.task.kind == "regression" else constant}
     learned = train if validation is None else train.joined_with(validation)
-    held = None if validation is None else np.arange(len(learned)) >= len(train)
-    seed = int(model.record.get("seed", 0))
-    return {
-        baselines.MAJORITY: baselines.majority(learned, model.task, len(test)),
-        baselines.CLASSICAL: baselines.classical(learned, test, model.task, held=held, seed=seed),
-    }
+    if made is None:
+        held = None if validation is None else np.arange(len(learned)) >= len(train)
+        found = baselines.classical(learned, test, model.task, held=held, seed=int(model.record.get("seed", 0)))
+    else:
+        found = made.outputs(test.inputs, contents=test.contents)
+    return {baselines.MAJORITY: baselines.majority(learned, model.task, len(test)), baselines.CLASSICAL: found}
 
 
 def _kept(model: Model, data: Dataset, keep_seen: bool) -> tuple[Dataset, tuple[Finding, ...]]:

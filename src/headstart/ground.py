@@ -153,6 +153,7 @@ class Ground:
         """Return what unfinished work must agree on to be gone on with."""
         return {
             "examples": digest_of(self.examples.contents, self.examples.values, self.examples.groups),
+            "fold": digest_of(self.examples.fold),
             "validation": len(self.validation) if self.validation is not None else 0,
             "backbone": self.backbone.card.sha256,
             "strategies": None if strategies is None else [as_fields(strategy) for strategy in strategies],

@@ -21,13 +21,14 @@ from headstart.data import TEST_SHARE, Dataset, Finding, check, read
 from headstart.devices import processes
 from headstart.evaluation import evaluate
 from headstart.ground import Ground, begin, require_one_target
+from headstart.model import Model
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
 from headstart.ranking.pools import ALL, OFFLINE
 from headstart.ranking.sources import Ranking, rank_sources
 from headstart.report.page import write_report
 from headstart.report.result import Result
-from headstart.strategies import Strategy
+from headstart.strategies import Classical, Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, seconds_in_words, some, user_path
 
@@ -181,7 +182,15 @@ def judged(
     with clock.phase("compare"):
         proof = prove(adapted, tested, ranking=ranking, progress=progress)
     with clock.phase("evaluate"):
-        found = evaluate(model, tested, train=train, validation=validation, keep_seen=True, progress=progress)
+        found = evaluate(
+            model,
+            tested,
+            train=train,
+            validation=validation,
+            classical=_classical(adapted),
+            keep_seen=True,
+            progress=progress,
+        )
     n, groups = counted({"train": train, "validation": validation, "test": tested})
     told = {"metrics": found.as_dict()["metrics"], "proof": proof.certificate(), "comparison": proof.sentence}
     model = model.with_record(n=n, data=tested.name, **told)
@@ -199,6 +208,12 @@ def judged(
         None,
         ranking,
     )
+
+
+def _classical(adapted: Adapted) -> Model | None:
+    """Return the classical model that was made, as the chosen one or as what it is held against."""
+    made = [one for one in (adapted.model, adapted.rival) if one is not None]
+    return next((one for one in made if one.record["strategy"] == Classical.name), None)
 
 
 def report_beside(path: Path, word: str = "") -> Path:

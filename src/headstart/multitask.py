@@ -142,9 +142,7 @@ class MultiTaskModel:
         first, columns = self.models[0], list(dict.fromkeys(one.columns for one in self.models))
         if len(columns) > 1:
             parts = [MultiTaskModel(tuple(one for one in self.models if one.columns == own)) for own in columns]
-            return [
-                _merged(both) for both in zip(*(one.predict(inputs, progress=progress) for one in parts), strict=True)
-            ]
+            return beside([one.predict(inputs, progress=progress) for one in parts])
         channels = int(first.backbone.architecture.get("channels", 0))
         given = [one.checked(channels) for one in gather(inputs, first.backbone.card.modality, first.columns)]
         readable = [one for one in given if one.error is None]
@@ -193,6 +191,13 @@ class MultiTaskModel:
             together = " together" if len(group) > 1 else ""
             lines.append(f"- {names}: answered{together} by one network, {group[0].backbone.name}")
         return "\n".join([*lines, "", *(one.card() for one in self.models)])
+
+
+def beside(parts: Sequence[list[Prediction]]) -> list[Prediction]:
+    """Return the answers of parts of a model side by side; where a part cannot read a table, no row is answered."""
+    rows = max(map(len, parts))
+    whole = [one * rows if len(one) == 1 and one[0].error is not None else one for one in parts]
+    return [_merged(both) for both in zip(*whole, strict=True)]
 
 
 def _merged(predictions: Sequence[Prediction]) -> Prediction:

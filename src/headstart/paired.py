@@ -66,13 +66,15 @@ def difference_of_shares(
 ) -> Difference:
     """Compare the shares of right answers: McNemar's exact test and Tango's interval; with groups, `of_means`.
 
+    Groups of one example each are examples.
+
     Args:
         one: (n,) whether the first contender is right.
         other: (n,) whether the second one is.
         units: (n,) the number of each example's group; None where every example stands for itself.
         level: of the interval, in (0, 1).
     """
-    if units is not None:
+    if units is not None and len(np.unique(units)) < len(units):
         return difference_of_means(one.astype(float), other.astype(float), units, level=level)
     n, wins, losses = len(one), int((one & ~other).sum()), int((other & ~one).sum())
     low, high = tango(wins, losses, n, level)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from headstart.adaptation import Adapted, record_of
+from headstart.checkpoints import digest_of
+from headstart.data import Dataset
 from headstart.devices import steady, undisturbed
+from headstart.frozen.states import Storage
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.model import Model, fingerprints
 from headstart.plan import Plan, storage_for
@@ -20,6 +23,9 @@ from headstart.tasks import Several, Task
 
 MOST_LOST = 0.05
 """Where surely more than this share of an old target's answers changes, the new one gets a network of its own."""
+
+MEASURED = ("metrics", "proof", "comparison")
+"""What a record says of the answers before, and no longer holds."""
 
 SAME = 0.1
 """A number that moved by less than this part of the spread of all answers is the same answer."""
@@ -43,7 +49,7 @@ class Remembered:
 
 
 @undisturbed()
-def learn_beside(adapted: Adapted, others: Sequence[Model], asked: Sequence[object]) -> Remembered:
+def learn_beside(adapted: Adapted, others: Sequence[Model], tested: Dataset) -> Remembered:
     """Learn a target's stages once more, on the network that others read, which are taught their own answers meanwhile.
 
     What they answered to the new target's examples stands in for labels they do not have (Li and Hoiem 2016). Where
@@ -52,7 +58,8 @@ def learn_beside(adapted: Adapted, others: Sequence[Model], asked: Sequence[obje
     Args:
         adapted: what came of the new target by itself, from the network that the others read at the top.
         others: the models of the old targets.
-        asked: inputs that nothing was learned from, on which the old targets are asked before and after.
+        tested: examples that the new target has not learned from, on which the old ones are asked before and after,
+            but on those that they have learned from themselves.
     """
     ground, choice = adapted.ground, adapted.choice
     plan = Plan.from_dict(adapted.model.record["plan"])
@@ -61,7 +68,7 @@ def learn_beside(adapted: Adapted, others: Sequence[Model], asked: Sequence[obje
         tuning = _tuning(adapted, choice.tuning, plan, others)
         every = np.arange(len(ground.examples))
         epoch = adapted.model.record["epoch"] or None
-        lesson, trained = tuning.train(every, every[:0], "beside", stop_after=epoch, progress=ground.progress)
+        lesson, trained = tuning.train(every, every[:0], _name(others), stop_after=epoch, progress=ground.progress)
         if trained.diverged:
             return Remembered(adapted.model, why=f"learning beside the others was undone: {trained.diverged}")
         more = record_together(tuning, lesson, trained)
@@ -73,10 +80,10 @@ def learn_beside(adapted: Adapted, others: Sequence[Model], asked: Sequence[obje
     head = settled(parts[0], ground.task)
     model = Model(backbone, None, head, ground.task, ground.train.columns, record, seen)
     after = tuple(
-        replace(one, backbone=backbone, head=settled(own, one.task), record={**one.record, "taught_again": more})
+        replace(one, backbone=backbone, head=settled(own, one.task), record=_taught_again(one, plan, more))
         for one, own in zip(others, parts[1:], strict=True)
     )
-    kept = {one.task.target: _kept(one, now, asked) for one, now in zip(others, after, strict=True)}
+    kept = {one.task.target: _kept(one, now, tested) for one, now in zip(others, after, strict=True)}
     lost = [target for target, share in kept.items() if share.high < 1 - MOST_LOST]
     if lost:
         share = f"{100 * (1 - kept[lost[0]].value):.0f} %"
@@ -87,8 +94,10 @@ def learn_beside(adapted: Adapted, others: Sequence[Model], asked: Sequence[obje
 
 def may_share(adapted: Adapted, others: Sequence[Model]) -> bool:
     """Tell whether a target has learned stages that others, which read the same network at the top, may read too."""
-    strategy = adapted.choice.strategy
-    is_tuned = isinstance(strategy, LoRA) or (isinstance(strategy, FineTune) and strategy.relation is None)
+    strategy, backbone = adapted.choice.strategy, adapted.ground.backbone
+    is_tuned = isinstance(strategy, LoRA) or (
+        isinstance(strategy, FineTune) and not strategy.settled(backbone).relation
+    )
     return is_tuned and all(one.cut is None for one in others)
 
 
@@ -105,6 +114,7 @@ def _tuning(adapted: Adapted, alone: Tuning, plan: Plan, others: Sequence[Model]
     pool = replace(examples, tasks=tasks, targets=targets)
     cuts = strategy.cuts(ground.backbone)
     storage, _ = storage_for(below(strategy, ground.backbone), cuts, len(examples), plan.precision)
+    storage = cast(Storage, ground.keeper.first(f"{_name(others)}-storage", [storage])[0])
     tuning = begin_tuning(
         strategy,
         ground.backbone,
@@ -127,9 +137,25 @@ def _values(outputs: np.ndarray) -> tuple[tuple[float, ...] | float, ...]:
     return tuple(tuple(row) if isinstance(row, list) else row for row in outputs.tolist())
 
 
-def _kept(before: Model, after: Model, asked: Sequence[object]) -> Measure:
-    """Return the share of inputs that a target answers as before."""
+def _name(others: Sequence[Model]) -> str:
+    """Return what unfinished work is called: another model's answers are another lesson."""
+    heads = [digest_of(one.task.target, one.head.weight.tolist(), one.head.bias.tolist()) for one in others]
+    return f"beside-{digest_of(heads)[:16]}"
+
+
+def _taught_again(model: Model, plan: Plan, more: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of an old target on the network that has learned on: what was measured before is no more."""
+    own = Plan.from_dict(model.record["plan"])
+    own = replace(own, execution=plan.execution, precision=plan.precision, threads=plan.threads)
+    kept = {name: value for name, value in model.record.items() if name not in MEASURED}
+    return {**kept, "plan": own.as_dict(), "strategy": more["strategy"], "taught_again": more}
+
+
+def _kept(before: Model, after: Model, tested: Dataset) -> Measure:
+    """Return the share of inputs that a target answers as before, of those that it has not learned from, if any."""
     task: Task = before.task
+    unseen = np.flatnonzero(~np.isin(fingerprints(tested.contents), before.seen))
+    asked = (tested.take(unseen) if len(unseen) else tested).inputs
     old, new = before.outputs(asked), after.outputs(asked)
     if task.kind == "regression":
         is_same = np.abs(new - old) <= SAME * old.std()

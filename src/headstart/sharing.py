@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from headstart.checkpoints import digest_of
 from headstart.choosing import answered, told
 from headstart.data import Dataset
 from headstart.devices import processes, steady, undisturbed
+from headstart.frozen.states import Storage
 from headstart.ground import Ground
 from headstart.heads import LinearHead
 from headstart.learning.balance import Rule
@@ -90,8 +91,8 @@ def learn_together(
 ) -> Together:
     """Learn all targets above one cut, on the folds they were seen on alone, and keep together what is not worse off.
 
-    A target stays on the shared network where that is within one standard error of the better of the two: alone it
-    would need a network of its own. What would share with nobody stays only where it clearly gains.
+    A target stays on the shared network where it erred no more there than alone, on examples not learned from. What
+    would share with nobody stays only where it clearly gains.
 
     Args:
         pool: all examples with all their targets and folds, and the source.
@@ -135,7 +136,7 @@ def _strategy(alone: Mapping[str, Adapted]) -> tuple[Learning, Plan, int] | str:
     for one in alone.values():
         plan = Plan.from_dict(one.model.record["plan"])
         for strategy, arm in zip(plan.strategies, one.choice.arms, strict=False):
-            if isinstance(strategy, FineTune) and strategy.relation is None:
+            if isinstance(strategy, FineTune) and not strategy.settled(one.ground.backbone).relation:
                 errors.setdefault(strategy, []).append(arm["error"] / max(arm["error"] - arm["behind"], TINY))
                 plans.setdefault(strategy, (plan, len(one.ground.examples)))
     if not errors:
@@ -160,7 +161,6 @@ def _settle(pool: Ground, strategy: Learning, plan: Plan, balances: Sequence[Rul
     examples = pool.examples
     question = pool.question([strategy], 0.0) | {
         "targets": digest_of({name: list(map(str, values)) for name, values in examples.targets.items()}),
-        "fold": digest_of(examples.fold),
         "plan": plan.as_dict(),
         "balances": list(balances),
     }
@@ -173,6 +173,7 @@ def _tuning(pool: Ground, strategy: Learning, plan: Plan, alone: Mapping[str, Ad
     storage, _ = storage_for(
         below(strategy, pool.backbone), strategy.cuts(pool.backbone), len(pool.examples), plan.precision
     )
+    storage = cast(Storage, pool.keeper.first("storage", [storage])[0])
     tuning = begin_tuning(
         strategy,
         pool.backbone,
@@ -218,7 +219,7 @@ def _out_of_fold(pool: Ground, tuning: Tuning) -> _Seen:
     answers = [answered(pool, tuning, held, f"{word}-fold-{number + 1}") for number, held in enumerate(folds)]
     task, n = tuning.task, len(pool.examples)
     assert isinstance(task, Several)
-    by_epoch = [np.zeros((n, task.n_outputs)) for _ in range(max(len(one) for one in answers))]
+    by_epoch = [np.zeros((n, task.n_outputs)) for _ in range(tuning.schedule.epochs + 1)]
     for held, one in zip(folds, answers, strict=True):
         for epoch, outputs in enumerate(by_epoch):
             outputs[held] = one[min(epoch, len(one) - 1)]
@@ -251,14 +252,16 @@ def beside(arm: Arm, alone: Adapted) -> Shared:
     if own is None or len(own.seen) != len(arm.seen) or not (own.seen & arm.seen).any():
         return Shared(arm, stays=False, why="alone and together it was not seen on the same examples")
     balanced = alone.choice.probe.balanced
-    place, (standing, by_itself) = choose([arm, own], ground.truth, ground.task, ground.units, balanced=balanced)
-    righter, _ = choose([arm, own], ground.truth, ground.task, ground.units, by=errors_of)
-    if place == righter == 0:
-        return Shared(arm, stays=True, why="learned together it is no worse than alone", standing=standing)
-    if place == 0:
+    _, (standing, by_itself) = choose([arm, own], ground.truth, ground.task, ground.units, balanced=balanced)
+    _, (wrong, wrong_alone) = choose([arm, own], ground.truth, ground.task, ground.units, by=errors_of)
+    if standing.error > by_itself.error:
+        error = (
+            f"{standing.error - by_itself.error:.4f} (± {max(standing.standard_error, by_itself.standard_error):.4f})"
+        )
+        return Shared(arm, stays=False, why=f"learned together it was worse by {error}", standing=standing)
+    if wrong.error > wrong_alone.error:
         return Shared(arm, stays=False, why="learned together it was right less often than alone", standing=standing)
-    error = f"{standing.behind - by_itself.behind:.4f} (± {standing.standard_error:.4f})"
-    return Shared(arm, stays=False, why=f"learned together it was worse by {error}", standing=standing)
+    return Shared(arm, stays=True, why="learned together it is no worse than alone", standing=standing)
 
 
 def without_hermits(targets: dict[str, Shared], alone: Mapping[str, Adapted]) -> dict[str, Shared]:

@@ -35,6 +35,9 @@ from headstart.sharing import Together, learn_together
 from headstart.strategies import Strategy, options_for
 from headstart.tasks import Task, labels_of
 
+LONGEST = 40
+"""Letters of a target that stand in the name of a file."""
+
 
 def fit_together(
     data: object,
@@ -54,8 +57,8 @@ def fit_together(
     """Do the main job for several targets of one data set, or for several data sets.
 
     Every target is learned alone first; then all of them above one cut, on the same examples. A target stays on the
-    shared network unless it is worse off there, on examples not learned from, by more than a standard error. On the
-    test set every target that shares is held against itself alone, and every one against no transfer.
+    shared network unless it errs more there, on examples not learned from. On the test set every target that shares is
+    held against itself alone, and every one against no transfer.
 
     Args:
         data: what `read` takes; or data sets by name, each with one target, as `read` takes or returns them; or a
@@ -70,7 +73,7 @@ def fit_together(
         test: the share held out, in (0, 1), where the data brings no split of its own.
         seed: of the split, of the folds, and of everything drawn while learning.
         budget: seconds that all of it may take, above 0; by default as many for each target as `fit` has for one, and
-            once more for all of them together.
+            once more for all of them together; given out in proportion to the examples of each.
         out: where to save the model; not saved without it.
         progress: called with (phase, done, total).
 
@@ -173,21 +176,23 @@ def _three_sets(dataset: Dataset, test: float, seed: int) -> tuple[Dataset, Data
 
 def _workplaces(path: Path | None, tasks: Sequence[Task]) -> list[Path | None]:
     """Return what unfinished work lies beside: that of each target, and that of all together."""
-    words = [*_distinct(tasks).values(), "+together"]
+    words = [*file_words(tasks).values(), "+together"]
     return [None if path is None else path.with_name(f"{path.stem}.{word}{path.suffix}") for word in words]
 
 
 def _pages(path: Path | None, tasks: Sequence[Task]) -> dict[str, Path]:
     """Return where the page of each target lies, where anything is saved."""
-    return {} if path is None else {name: report_beside(path, f".{word}") for name, word in _distinct(tasks).items()}
+    return {} if path is None else {name: report_beside(path, f".{word}") for name, word in file_words(tasks).items()}
 
 
-def _distinct(tasks: Sequence[Task]) -> dict[str, str]:
+def file_words(tasks: Sequence[Task]) -> dict[str, str]:
     """Return for each target a word that may stand in the name of a file, no two of them alike."""
     found: dict[str, str] = {}
     for place, task in enumerate(tasks):
-        word = re.sub(r"[^\w-]+", "-", task.target).strip("-")
-        found[task.target] = word if word and word not in found.values() else f"{word}-{place}"
+        word = re.sub(r"[^\w-]+", "-", task.target)[:LONGEST].strip("-")
+        while not word or word in found.values():
+            word = f"{word}-{place}"
+        found[task.target] = word
     return found
 
 

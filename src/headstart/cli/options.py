@@ -46,7 +46,9 @@ Balance = Annotated[
 Budget = Annotated[str, typer.Option(help="Time for comparing and learning, such as 90s, 5m or 1h.")]
 BudgetEach = Annotated[
     str | None,
-    typer.Option("--budget", help="Time for comparing and learning, as 90s, 5m or 1h; for each target 10m by default."),
+    typer.Option(
+        "--budget", help="Time for comparing and learning, as 90s, 5m or 1h; by default 10m, for each target."
+    ),
 ]
 Cut = Annotated[int | None, typer.Option(help="Stages frozen; a probe reads after them; negative: from the top.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the examples, for what learns above the cut.")]

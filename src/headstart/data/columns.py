@@ -189,6 +189,8 @@ def _coarse(task: Task, values: Sequence[Value | None]) -> list[str]:
     """Return a word (n,) for the class each example counts for; "" where it has none."""
     if task.kind == "regression":
         numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
+        if np.isnan(numbers).all():
+            return [""] * len(values)
         edges = np.nanquantile(numbers, np.arange(1, STRATA_OF_A_NUMBER) / STRATA_OF_A_NUMBER)
         return [
             "" if value is None else str(int(place))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data.dataset import Dataset, Finding, Split
-from headstart.data.reading import read
+from headstart.data.reading import NO_GROUP, read
 from headstart.data.splits import TEST_SHARE
 from headstart.errors import DataError, OptionError
 from headstart.progress import Progress, silent
@@ -52,6 +52,11 @@ def read_sets(path: str | Path, *, progress: Progress = silent) -> dict[str, Dat
         unknown = sorted(set(asked) - {"data", *ASKED})
         if unknown:
             raise OptionError(f"[{name}] asks for what there is not.", expected=", ".join(ASKED), got=unknown[0])
+        for word, value in asked.items():
+            are_names = word == "input" and isinstance(value, list) and all(isinstance(one, str) for one in value)
+            if not (isinstance(value, str) or are_names):
+                expected = "names, as texts" if word == "input" else "a name, as a text"
+                raise OptionError(f"[{name}] {word} is no name.", expected=expected, got=repr(value))
         given = {word: value for word, value in asked.items() if word in ASKED}
         found[name] = read(file.parent / asked["data"], **given, progress=progress)
     return found
@@ -78,6 +83,8 @@ def read_several(
         data = read_sets(data, progress=progress)
     if isinstance(data, Mapping) and not type(data).__module__.startswith("datasets"):
         _refuse({"target": target}, "each of several data sets has its own")
+        if len(data) < 2:
+            raise DataError("there are no several data sets.", expected="two or more, by name", got=str(len(data)))
         if any(isinstance(one, Dataset) for one in data.values()):
             _refuse({"input": input, "group": group}, "belongs where each data set is read")
         sets = {str(name): read(one, input=input, group=group, progress=progress) for name, one in data.items()}
@@ -178,9 +185,12 @@ def _without_validation(sides: dict[Split, Dataset]) -> dict[Split, Dataset]:
 def _renamed(part: Dataset, name: str, side: Split, tasks: Mapping[str, Task], *, are_grouped: bool) -> Dataset:
     """Return a part of a set as it lies in the pool: its own target beside those it has not.
 
-    A group of one name is one group in all sets: the same patient may be in several.
+    A group of one name is one group in all sets: the same patient may be in several. What has no group has one of its
+    own, and its name is that of no other set's.
     """
-    groups = part.groups if part.groups is not None else part.contents
+    own = part.groups if part.groups is not None else part.names
+    lacking = [part.groups is None or one.startswith(NO_GROUP) for one in own]
+    groups = tuple(f"{name}: {one}" if is_lacking else one for one, is_lacking in zip(own, lacking, strict=True))
     return replace(
         part,
         names=tuple(f"{name}: {one}" for one in part.names),

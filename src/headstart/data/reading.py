@@ -28,6 +28,9 @@ THUMBNAIL = 64
 """Pixels a side that a JPEG may be reduced to for checking and hashing."""
 
 READERS = 4
+NO_GROUP = "(row"
+"""What the group of a row begins with that has none."""
+
 GROUP_VALUES = 5
 """A group column with at most this many values is probably meant as --sensitive."""
 
@@ -269,7 +272,7 @@ def _channels(inspected: list[_Inspected]) -> int:
 def _groups(column: pd.Series) -> tuple[str, ...]:
     """Return each row's group; a row without one is a group of its own."""
     return tuple(
-        f"(row {index + 1})" if columns_of.is_missing(cell) else columns_of.as_label(cell)
+        f"{NO_GROUP} {index + 1})" if columns_of.is_missing(cell) else columns_of.as_label(cell)
         for index, cell in enumerate(column)
     )
 

@@ -147,7 +147,7 @@ class FAMO(Sum):
         """Move weight to the targets whose losses fell less, of those that the batch has."""
         before, after = losses.detach(), again().detach()
         here = before > 0
-        fell = before[here].log() - after[here].clamp(min=FLOOR).log()
+        fell = before[here].clamp(min=FLOOR).log() - after[here].clamp(min=FLOOR).log()
         logits, mean, square, steps = (self.get_buffer(name) for name in ("logits", "mean", "square", "steps"))
         own = [logits[here], mean[here], square[here]]
         shares = functional.softmax(own[0], -1)
