@@ -9,6 +9,7 @@ from sklearn import metrics as sk
 
 from headstart import metrics, statistics
 from headstart.evaluation import Evaluation
+from headstart.metrics import calibrated_errors, quadratic_errors
 from headstart.statistics import Measure, percentile_interval, resampled_weights, wilson
 from headstart.tasks import Task
 
@@ -215,3 +216,14 @@ def test_a_comparison_in_words(
     found = Evaluation(CLASSES, 50, mine, {"majority": least, "classical": rival}, [], [])
     assert words in found.comparison
     assert found.as_dict()["comparison"] == found.comparison
+
+
+def test_how_sure_answers_are_does_not_count_once_it_is_set_right() -> None:
+    dice = np.random.default_rng(0)
+    task, truth = Task("one", "classification", ("a", "b", "c")), dice.integers(0, 3, 200)
+    logits = dice.normal(size=(200, 3)) + np.eye(3)[truth]
+    plain, sure = task.outputs(logits), task.outputs(4 * logits)
+    assert quadratic_errors(task, truth, sure).mean() > quadratic_errors(task, truth, plain).mean() + 0.01
+    ours = [calibrated_errors(task, truth, outputs) for outputs in (plain, sure)]
+    np.testing.assert_allclose(*ours, atol=1e-9)
+    assert ours[0].mean() <= quadratic_errors(task, truth, plain).mean() + 1e-9

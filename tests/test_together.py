@@ -26,9 +26,10 @@ from headstart.model import Prediction
 from headstart.multitask import beside as merged_beside
 from headstart.paired import difference_of_shares
 from headstart.progress import silent
-from headstart.sharing import Shared, beside, learn_together, without_hermits
+from headstart.sharing import held_beside, learn_together, without_hermits
 from headstart.strategies import Majority
 from headstart.tasks import Several, Task
+from headstart.telling import why_chosen
 from headstart.together import file_words
 from tests import tiny
 
@@ -355,6 +356,7 @@ def test_a_small_target_gains_by_a_large_one_it_is_like() -> None:
     assert len(result.model.shared) == 1
     assert result.sharing["few"].word == "gains"
     assert result.sharing["few"].gain.low > 0
+    assert "is taken: learned together it is" in why_chosen(result.targets["few"].model.record["arms"])
     assert "gains" in (result.report.read_text() if result.report else result.told("few"))
 
 
@@ -385,11 +387,16 @@ def test_what_not_every_target_was_considered_alone_with_is_not_shared() -> None
 def test_what_all_others_leave_stays_only_where_it_clearly_gains(righter: int, stays: bool) -> None:
     """Of 100 examples 3 more are right within two standard errors of chance, 12 more are not."""
     task, truth, seen = Task("one", "classification", ("a", "b")), np.zeros(100, dtype=int), np.ones(100, dtype=bool)
-    arms = [_right_in(60, seen), _right_in(60 + righter, seen)]
-    ground = SimpleNamespace(truth=truth, task=task, units=None)
-    choice = SimpleNamespace(arm=arms[0], probe=SimpleNamespace(balanced=False))
-    targets = {"one": Shared(arms[1], stays=True, why=""), "other": Shared(arms[0], stays=False, why="")}
-    found = without_hermits(targets, {"one": cast(Any, SimpleNamespace(ground=ground, choice=choice))})
+    alone = cast(
+        Any,
+        SimpleNamespace(
+            ground=SimpleNamespace(truth=truth, task=task, units=None),
+            choice=SimpleNamespace(arm=_right_in(60, seen), probe=SimpleNamespace(balanced=False)),
+        ),
+    )
+    own = held_beside(_right_in(60 + righter, seen), alone)
+    assert own.stays
+    found = without_hermits({"one": own, "other": held_beside(_right_in(50, seen), alone)})
     assert found["one"].stays is stays
     assert not found["other"].stays
 
@@ -397,13 +404,13 @@ def test_what_all_others_leave_stays_only_where_it_clearly_gains(righter: int, s
 def test_what_is_right_less_often_does_not_stay_for_being_less_sure() -> None:
     """Alone 70 of 100 are right and what is wrong is sure of it; together 55, and none of them is sure."""
     seen = np.ones(100, dtype=bool)
-    together = np.where((np.arange(100) < 55)[:, None], [0.6, 0.4], [0.4, 0.6])
+    together = np.where((np.arange(100) < 55)[:, None], [0.58, 0.42], [0.42, 0.58])
     task, truth, own = Task("one", "classification", ("a", "b")), np.zeros(100, dtype=int), _right_in(70, seen)
     ground = SimpleNamespace(truth=truth, task=task, units=None)
     choice = SimpleNamespace(arm=own, probe=SimpleNamespace(balanced=False))
     alone = cast(Any, SimpleNamespace(ground=ground, choice=choice))
-    assert "right less often" in beside(replace(own, outputs=together), alone).why
-    assert beside(own, alone).stays
+    assert "right less often" in held_beside(replace(own, outputs=together), alone).why
+    assert held_beside(own, alone).stays
 
 
 def _right_in(n: int, seen: np.ndarray) -> Arm:

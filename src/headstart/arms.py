@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -55,7 +55,7 @@ class Standing:
 
     Attributes:
         error: its mean quadratic error out of fold: Brier's score (1950), or the squared error beside the variance.
-        behind: how much larger that is than the best arm's.
+        behind: how much larger that is than the best arm's, or than that of the one it is held beside.
         standard_error: of that difference, over units.
     """
 
@@ -98,12 +98,38 @@ def choose(
     errors = np.stack([by(task, truth[seen], arm.outputs[seen]) for arm in arms])
     means = (errors * weights).sum(1) / weights.sum()
     best = int(means.argmin())
-    own = np.arange(int(seen.sum())) if units is None else np.unique(units[seen], return_inverse=True)[1]
+    places = _places(seen, units)
     standings = [
-        Standing(float(mean), *_difference(error - errors[best], weights, own))
+        Standing(float(mean), *_difference(error - errors[best], weights, places))
         for mean, error in zip(means, errors, strict=True)
     ]
     return next(place for place, standing in enumerate(standings) if standing.ties), standings
+
+
+def beside(
+    own: Arm,
+    other: Arm,
+    truth: np.ndarray,
+    task: Task,
+    units: np.ndarray | None,
+    *,
+    balanced: bool = False,
+    by: Errors = quadratic_errors,
+) -> Standing:
+    """Return how an arm stands beside one other, on the examples that both were seen on; better, it is behind by < 0.
+
+    The arguments are as `choose` takes them.
+    """
+    seen = own.seen & other.seen
+    weights = _weights(truth[seen], task, balanced)
+    errors, others = (by(task, truth[seen], arm.outputs[seen]) for arm in (own, other))
+    mean = float((errors * weights).sum() / weights.sum())
+    return Standing(mean, *_difference(errors - others, weights, _places(seen, units)))
+
+
+def _places(seen: np.ndarray, units: np.ndarray | None) -> np.ndarray:
+    """Return the unit (m,) of each example that was seen, from 0 on."""
+    return np.arange(int(seen.sum())) if units is None else np.unique(units[seen], return_inverse=True)[1]
 
 
 def _weights(truth: np.ndarray, task: Task, balanced: bool) -> np.ndarray:
@@ -141,10 +167,10 @@ def is_hopeless(
     """
     for rival in rivals:
         seen = own.seen & rival.seen
-        groups = np.arange(int(seen.sum())) if units is None else units[seen]
-        if not seen.any() or (alike := _alike(_weights(truth[seen], task, balanced), groups)) < FEWEST_UNITS:
+        alike = _alike(_weights(truth[seen], task, balanced), _places(seen, units))
+        if alike < FEWEST_UNITS:
             continue
-        _, (_, standing) = choose([rival, replace(own, seen=seen)], truth, task, units, balanced=balanced)
+        standing = beside(own, rival, truth, task, units, balanced=balanced)
         if standing.behind > stats.t.isf(HOPELESS / len(rivals), alike - 1) * standing.standard_error:
             return True
     return False
@@ -152,5 +178,5 @@ def is_hopeless(
 
 def _alike(weights: np.ndarray, units: np.ndarray) -> float:
     """Return how many units of one weight would tell as much as these (Kish 1965)."""
-    totals = np.bincount(np.unique(units, return_inverse=True)[1], weights)
-    return float(totals.sum() ** 2 / (totals**2).sum())
+    totals = np.bincount(units, weights)
+    return float(totals.sum() ** 2 / (totals**2).sum()) if len(totals) else 0.0

@@ -14,14 +14,15 @@ from headstart import metrics
 from headstart.arms import Arm, Standing, choose, is_hopeless
 from headstart.backbones.backbone import Backbone
 from headstart.baselines import fit_without
+from headstart.frozen.states import Storage
 from headstart.ground import Ground
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.metrics import errors_of, quadratic_errors
 from headstart.plan import FEWEST, Plan
 from headstart.statistics import FEWER_RESAMPLES
-from headstart.strategies import HEAD_ONLY, Probe, Strategy
+from headstart.strategies import HEAD_ONLY, Learning, Probe, Strategy
 from headstart.strategies.probe import FOLDS, Fitted, is_learned
-from headstart.tasks import Task
+from headstart.tasks import Several, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,16 @@ def consider(ground: Ground, plan: Plan) -> Choice:
             arms.append(Arm(strategy.name, strategy.word, _read_at(ground, strategy), own.outputs, own.seen))
             choices.append(Choice(strategy, backbone, own, arms[-1], cpu=cpu))
             continue
-        tuning, tested = _tuning(ground, plan, place, start)
+        assert not isinstance(strategy, HEAD_ONLY)
+        tuning, tested = ready(
+            ground,
+            plan,
+            strategy,
+            ground.task,
+            strength=start.strength,
+            balanced=start.balanced,
+            storage=plan.storage[place],
+        )
         rivals = _rivals(strategy, choices)
         name = f"{place}-{strategy.name}"
         arms.append(
@@ -189,19 +199,29 @@ def _start(ground: Ground, plan: Plan, fitted: dict[int, tuple[Backbone, Fitted,
     return ground.probe(replace(Probe(), folds=plan.folds) if len(plan.strategies) > 1 else Probe())
 
 
-def _tuning(ground: Ground, plan: Plan, place: int, fitted: Fitted) -> tuple[Tuning, dict[str, Any] | None]:
-    """Return a strategy ready to learn; where its rate is not known, it is found first, once for all folds."""
-    strategy = plan.strategies[place]
-    assert not isinstance(strategy, HEAD_ONLY)
+def ready(
+    ground: Ground,
+    plan: Plan,
+    strategy: Learning,
+    task: Task | Several,
+    *,
+    strength: float | Sequence[float],
+    balanced: bool | Sequence[bool],
+    storage: Storage,
+) -> tuple[Tuning, dict[str, Any] | None]:
+    """Return a strategy ready to learn; where its rate is not known, it is found first, once for all folds.
+
+    Beside it what was seen of rates, as JSON holds it; None where they were not looked at.
+    """
     tuning = begin_tuning(
         strategy,
         ground.backbone,
         ground.examples,
-        ground.task,
+        task,
         features=ground.features if strategy.starts_from_probe else None,
-        strength=fitted.strength,
-        balanced=fitted.balanced,
-        storage=plan.storage[place],
+        strength=strength,
+        balanced=balanced,
+        storage=storage,
         execution=plan.execution,
         seed=ground.seed,
         precision=plan.precision,

@@ -24,6 +24,7 @@ BINS = 10
 FEW_UNITS = 10
 TINY = 1e-15
 BOUNDED = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "auroc", "exact_match"})
+TEMPERATURES = np.geomspace(1 / 16, 16, 65)
 PAIRS = 2_000_000
 """Of examples, that are set beside each other at once at most: beyond that ranks are added up."""
 
@@ -90,6 +91,19 @@ def quadratic_errors(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.n
     squares = (outputs**2).sum(1)
     given = np.where(known, outputs[np.arange(len(truth)), np.where(known, truth, 0)], 0.0)
     return np.asarray(squares - 2 * given + 1)
+
+
+def calibrated_errors(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return the quadratic errors (n,) once how sure the answers are is set right, by the temperature that errs least.
+
+    What is left is how well examples are told apart (Guo et al. 2017). Numbers are as they are.
+    """
+    if task.kind == "regression":
+        return quadratic_errors(task, truth, outputs)
+    likely = np.clip(outputs, TINY, 1 - TINY)
+    logits = np.log(likely) if task.kind == "classification" else np.log(likely / (1 - likely))
+    tried = (quadratic_errors(task, truth, task.outputs(logits / temperature)) for temperature in TEMPERATURES)
+    return min(tried, key=lambda errors: float(errors.mean()))
 
 
 def per_class(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,25 @@ class Prediction:
     def as_dict(self) -> dict[str, Any]:
         """Return the prediction as JSON holds it."""
         return {"input": self.input, **({"error": self.error} if self.error else self.answer)}
+
+
+def gathered(inputs: object, backbone: Backbone, columns: tuple[str, ...]) -> list[Given]:
+    """Return each input, or why a network cannot read it.
+
+    Raises:
+        DataError: there is no input at all.
+    """
+    channels = int(backbone.architecture.get("channels", 0))
+    return [one.checked(channels) for one in gather(inputs, backbone.card.modality, columns)]
+
+
+def predictions(given: Sequence[Given], answers: Iterable[dict[str, Any]]) -> list[Prediction]:
+    """Return a prediction for each input, of answers to those that can be read."""
+    found = iter(answers)
+    return [
+        Prediction(one.name, next(found)) if one.error is None else Prediction(one.name, error=one.error)
+        for one in given
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,17 +155,10 @@ class Model:
             >>> model.predict(["a good play"])[0].label
             'yes'
         """
-        given = gather(inputs, self.backbone.card.modality, self.columns)
-        channels = int(self.backbone.architecture.get("channels", 0))
-        given = [one.checked(channels) for one in given]
-        readable = [one for one in given if one.error is None]
-        outputs = iter(self.outputs([one.value for one in readable], progress=progress) if readable else [])
-        return [self._answer(one, outputs) for one in given]
-
-    def _answer(self, given: Given, outputs: Any) -> Prediction:
-        if given.error is not None:
-            return Prediction(given.name, error=given.error)
-        return Prediction(given.name, self.task.answer(next(outputs)))
+        given = gathered(inputs, self.backbone, self.columns)
+        readable = [one.value for one in given if one.error is None]
+        outputs: Iterable[Any] = self.outputs(readable, progress=progress) if readable else ()
+        return predictions(given, map(self.task.answer, outputs))
 
     def save(self, path: str | Path) -> Path:
         """Write the model as a folder, whole or not at all; a model of ours that was there is replaced.

@@ -13,12 +13,11 @@ import numpy as np
 
 from headstart import __version__, artifact
 from headstart.backbones.backbone import Backbone
-from headstart.data.inputs import gather
 from headstart.devices import processes, undisturbed
 from headstart.errors import ArtifactError, OptionError
 from headstart.frozen.execution import Execution
 from headstart.frozen.features import features_of
-from headstart.model import Model, Prediction, rebuilt, write_into
+from headstart.model import Model, Prediction, gathered, predictions, rebuilt, write_into
 from headstart.progress import Progress, silent
 from headstart.wording import user_path
 
@@ -139,25 +138,17 @@ class MultiTaskModel:
         Raises:
             DataError: there is no input at all.
         """
-        first, columns = self.models[0], list(dict.fromkeys(one.columns for one in self.models))
+        columns = list(dict.fromkeys(one.columns for one in self.models))
         if len(columns) > 1:
             parts = [MultiTaskModel(tuple(one for one in self.models if one.columns == own)) for own in columns]
             return beside([one.predict(inputs, progress=progress) for one in parts])
-        channels = int(first.backbone.architecture.get("channels", 0))
-        given = [one.checked(channels) for one in gather(inputs, first.backbone.card.modality, first.columns)]
-        readable = [one for one in given if one.error is None]
-        outputs = self.outputs([one.value for one in readable], progress=progress) if readable else {}
-        answered = iter(range(len(readable)))
-        return [
-            Prediction(one.name, error=one.error)
-            if one.error is not None
-            else Prediction(one.name, self._answer(outputs, next(answered)))
-            for one in given
-        ]
+        given = gathered(inputs, self.backbone, columns[0])
+        readable = [one.value for one in given if one.error is None]
+        outputs = self.outputs(readable, progress=progress) if readable else {}
+        return predictions(given, (self._answer(outputs, place) for place in range(len(readable))))
 
     def _answer(self, outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
-        answers = {one.task.target: one.task.answer(outputs[one.task.target][place]) for one in self.models}
-        return {"targets": answers}
+        return {"targets": {one.task.target: one.task.answer(outputs[one.task.target][place]) for one in self.models}}
 
     def save(self, path: str | Path) -> Path:
         """Write the models as one folder, whole or not at all; a model of ours that was there is replaced.

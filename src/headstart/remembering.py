@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +12,12 @@ from headstart.adaptation import Adapted, record_of
 from headstart.checkpoints import digest_of
 from headstart.data import Dataset
 from headstart.devices import steady, undisturbed
-from headstart.frozen.states import Storage
-from headstart.learning.tuning import Tuning, begin_tuning
+from headstart.learning.tuning import Tuning
 from headstart.model import Model, fingerprints
-from headstart.plan import Plan, storage_for
+from headstart.plan import Plan
 from headstart.sharing import finished_on, record_together, settled
 from headstart.statistics import Measure, wilson
-from headstart.strategies import FineTune, LoRA, below
+from headstart.strategies import FineTune, LoRA
 from headstart.tasks import Several, Task
 
 MOST_LOST = 0.05
@@ -65,7 +64,7 @@ def learn_beside(adapted: Adapted, others: Sequence[Model], tested: Dataset) -> 
     plan = Plan.from_dict(adapted.model.record["plan"])
     assert choice.tuning is not None
     with steady(plan.threads):
-        tuning = _tuning(adapted, choice.tuning, plan, others)
+        tuning = _tuning(choice.tuning, others)
         every = np.arange(len(ground.examples))
         epoch = adapted.model.record["epoch"] or None
         lesson, trained = tuning.train(every, every[:0], _name(others), stop_after=epoch, progress=ground.progress)
@@ -101,36 +100,24 @@ def may_share(adapted: Adapted, others: Sequence[Model]) -> bool:
     return is_tuned and all(one.cut is None for one in others)
 
 
-def _tuning(adapted: Adapted, alone: Tuning, plan: Plan, others: Sequence[Model]) -> Tuning:
-    """Return the tuning of the new target with the old ones' answers beside it."""
-    ground, strategy = adapted.ground, alone.strategy
-    examples, own = ground.examples, ground.task
+def _tuning(alone: Tuning, others: Sequence[Model]) -> Tuning:
+    """Return the tuning of the new target with the old ones' answers beside it; what lies below its cut is the same."""
+    examples, own = alone.examples, alone.task
+    assert isinstance(own, Task)
     answers = {one.task.target: one.outputs(examples.inputs, contents=examples.contents) for one in others}
     tasks = (own, *(replace(one.task, is_remembered=True) for one in others))
     targets: dict[str, Any] = {
         own.target: examples.values,
         **{target: _values(rows) for target, rows in answers.items()},
     }
-    pool = replace(examples, tasks=tasks, targets=targets)
-    cuts = strategy.cuts(ground.backbone)
-    storage, _ = storage_for(below(strategy, ground.backbone), cuts, len(examples), plan.precision)
-    storage = cast(Storage, ground.keeper.first(f"{_name(others)}-storage", [storage])[0])
-    tuning = begin_tuning(
-        strategy,
-        ground.backbone,
-        pool,
-        Several(tasks),
-        features=ground.features,
-        strength=[alone.strength[0], *(1.0 for _ in others)],
-        balanced=[alone.balanced[0], *(False for _ in others)],
-        storage=storage,
-        execution=plan.execution,
-        seed=ground.seed,
-        precision=plan.precision,
-        keeper=ground.keeper,
-        progress=ground.progress,
+    return replace(
+        alone,
+        examples=replace(examples, tasks=tasks, targets=targets),
+        task=Several(tasks),
+        strength=(alone.strength[0], *(1.0 for _ in others)),
+        balanced=(alone.balanced[0], *(False for _ in others)),
+        heads=(None, *(one.head for one in others)),
     )
-    return replace(tuning, schedule=alone.schedule, heads=(None, *(one.head for one in others)))
 
 
 def _values(outputs: np.ndarray) -> tuple[tuple[float, ...] | float, ...]:

@@ -63,12 +63,10 @@ def show_error(error: HeadstartError) -> None:
 
 def show_result(result: Result) -> None:
     """Print what the main job made and found."""
-    model, n = result.model, result.n
-    sets = ", ".join(f"{count:,} {name}" for name, count in n.items() if count)
+    model, groups = result.model, ""
     if result.groups:
-        sets += " (groups: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
-    OUT.print()
-    OUT.print(Text(result.data, style="bold") + Text(f": {model.task.kind} of {model.task.target!r}, {sets}"))
+        groups = " (groups: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
+    _show_question(result.data, f"{model.task.kind} of {model.task.target!r}, {_sets(result.n)}{groups}")
     _show_made(model)
     _show_notes(result.notes)
     show_findings(result.warnings)
@@ -77,18 +75,29 @@ def show_result(result: Result) -> None:
         _show_contenders(result.ranking, result.ranking.contenders, title)
     show_arms(model.record["arms"])
     show_evaluation(result.evaluation, result.proof)
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items() if name != "total")
-    OUT.print(Text(f"{result.seconds['total']:.1f} s ({seconds})", style="dim"))
+    _show_seconds(result.seconds)
     said, took = (sum(one) for one in zip(*result.forecast.values(), strict=True))
     foreseen = ", ".join(f"{name} {one:.1f} ({fact:.1f})" for name, (one, fact) in result.forecast.items())
     OUT.print(Text(f"seconds forecast (and taken): {said:.1f} ({took:.1f}): {foreseen}", style="dim"))
 
 
+def _show_question(data: str, words: str) -> None:
+    OUT.print()
+    OUT.print(Text(data, style="bold") + Text(f": {words}"))
+
+
+def _sets(n: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in n.items() if count)
+
+
+def _show_seconds(seconds: Mapping[str, float]) -> None:
+    phases = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
+    OUT.print(Text(f"{seconds['total']:.1f} s ({phases})", style="dim"))
+
+
 def show_together(result: MultiTaskResult) -> None:
     """Print what the main job made of several targets."""
-    sets = ", ".join(f"{count:,} {name}" for name, count in result.n.items() if count)
-    OUT.print()
-    OUT.print(Text(result.data, style="bold") + Text(f": {', '.join(result.targets)}; {sets}"))
+    _show_question(result.data, f"{', '.join(result.targets)}; {_sets(result.n)}")
     _show_notes(result.notes)
     show_findings(result.warnings)
     table = _table("on the test examples, with 95 % intervals; shares in %")
@@ -105,8 +114,7 @@ def show_together(result: MultiTaskResult) -> None:
         OUT.print(Text(target, style="bold") + Text(f" {result.told(target)}"))
         OUT.print(Text(f"  {one.proof.sentence}"))
         show_findings(one.warnings)
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.seconds.items() if name != "total")
-    OUT.print(Text(f"{result.seconds['total']:.1f} s ({seconds})", style="dim"))
+    _show_seconds(result.seconds)
 
 
 def show_kept(kept: Mapping[str, Mapping[str, float]]) -> None:
@@ -164,9 +172,7 @@ def show_arms(arms: Sequence[dict[str, Any]]) -> None:
 
 def show_comparison(found: Comparison) -> None:
     """Print how contenders stood, and what was proven."""
-    sets = ", ".join(f"{count:,} {name}" for name, count in found.n.items() if count)
-    OUT.print()
-    OUT.print(Text(found.data, style="bold") + Text(f": {found.kind} of {found.target!r}, {sets}"))
+    _show_question(found.data, f"{found.kind} of {found.target!r}, {_sets(found.n)}")
     _show_notes(found.notes)
     show_findings(found.findings)
     show_arms(found.arms)

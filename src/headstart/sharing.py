@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from headstart.adaptation import Adapted, record_of
-from headstart.arms import Arm, Standing, choose
+from headstart.arms import Arm, Standing, beside
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import digest_of
-from headstart.choosing import answered, told
+from headstart.choosing import answered, ready, told
 from headstart.data import Dataset
 from headstart.devices import processes, steady, undisturbed
 from headstart.frozen.states import Storage
@@ -22,8 +22,8 @@ from headstart.heads import LinearHead
 from headstart.learning.balance import Rule
 from headstart.learning.lesson import Lesson
 from headstart.learning.training import Trained
-from headstart.learning.tuning import Tuning, begin_tuning
-from headstart.metrics import errors_of, quadratic_errors
+from headstart.learning.tuning import Tuning
+from headstart.metrics import calibrated_errors, errors_of, quadratic_errors
 from headstart.model import Model, fingerprints
 from headstart.plan import Plan, storage_for
 from headstart.strategies import HEAD_ONLY, FineTune, Learning, Probe, as_fields, below
@@ -34,7 +34,7 @@ from headstart.wording import seconds_in_words
 TINY = np.finfo(float).tiny
 
 CLEARLY = 2.0
-"""Standard errors that a target must gain by to stay on a network that all others leave."""
+"""Standard errors that a target's error must be less by for it to stay on a network that all others leave."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class Shared:
         stays: whether it is answered by the shared network.
         why: it stays, or does not, in words.
         standing: of the shared network beside the target alone; None where they were not seen on the same examples.
+        gains: it is better beyond chance, and that not by how sure it is.
         model: of the shared network; None where it does not stay.
     """
 
@@ -53,6 +54,7 @@ class Shared:
     stays: bool
     why: str
     standing: Standing | None = None
+    gains: bool = False
     model: Model | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -106,18 +108,17 @@ def learn_together(
     strategy, plan, n = found
     seconds = plan.seconds[plan.strategies.index(strategy)] * len(pool.examples) / n
     pool = replace(pool, execution=plan.execution)
-    _settle(pool, strategy, plan, balances)
-    considered = pool.keeper.first("considered", processes().agreed(_within(budget, seconds, balances)))
+    storage, considered = _settled(pool, strategy, plan, balances, _within(budget, seconds, balances))
     left_out = tuple(one for one in balances if one not in considered)
     if not considered:
         words = f"it would take about {seconds_in_words(seconds)}, more than what is left of the budget"
         return Together(f"{strategy.word} of all targets together was not considered: {words}")
     with steady(plan.threads):
-        first = _tuning(pool, strategy, plan, alone)
+        first = _tuning(pool, strategy, plan, alone, storage)
         tried = {one: _out_of_fold(pool, replace(first, balance=one)) for one in balances if one in considered}
         balance = min(tried, key=lambda one: tried[one].error)
         tuning, seen = replace(first, balance=balance), tried[balance]
-        targets = without_hermits({name: beside(seen.arms[name], one) for name, one in alone.items()}, alone)
+        targets = without_hermits({name: held_beside(seen.arms[name], one) for name, one in alone.items()})
         errors = {str(one): round(own.error, 4) for one, own in tried.items()}
         found_so_far = Together("", strategy, balance, errors, left_out, seen.epoch, targets)
         if not any(one.stays for one in targets.values()):
@@ -156,42 +157,39 @@ def _within(budget: float, seconds: float, balances: Sequence[Rule]) -> list[str
     return [str(one) for one in balances[:most]]
 
 
-def _settle(pool: Ground, strategy: Learning, plan: Plan, balances: Sequence[Rule]) -> None:
-    """Let go of unfinished work that belongs to another question."""
-    examples = pool.examples
+def _settled(
+    pool: Ground, strategy: Learning, plan: Plan, balances: Sequence[Rule], afforded: list[str]
+) -> tuple[Storage, list[str]]:
+    """Return how states are kept and which balances are considered, as they were settled when this work was begun.
+
+    Unfinished work that belongs to another question is let go.
+    """
+    examples, network = pool.examples, below(strategy, pool.backbone)
     question = pool.question([strategy], 0.0) | {
         "targets": digest_of({name: list(map(str, values)) for name, values in examples.targets.items()}),
         "plan": plan.as_dict(),
         "balances": list(balances),
     }
-    pool.keeper.plan(question)
-    pool.keeper.keep_plan(question, {"strategy": as_fields(strategy)})
+    settled = pool.keeper.plan(question)
+    if settled is None:
+        storage, _ = storage_for(network, strategy.cuts(pool.backbone), len(examples), plan.precision)
+        settled = {"strategy": as_fields(strategy), "storage": storage, "considered": processes().agreed(afforded)}
+        pool.keeper.keep_plan(question, settled)
+    return settled["storage"], settled["considered"]
 
 
-def _tuning(pool: Ground, strategy: Learning, plan: Plan, alone: Mapping[str, Adapted]) -> Tuning:
+def _tuning(pool: Ground, strategy: Learning, plan: Plan, alone: Mapping[str, Adapted], storage: Storage) -> Tuning:
     starts = [one.choice.probe if _began_as_probe(one) else None for one in alone.values()]
-    storage, _ = storage_for(
-        below(strategy, pool.backbone), strategy.cuts(pool.backbone), len(pool.examples), plan.precision
-    )
-    storage = cast(Storage, pool.keeper.first("storage", [storage])[0])
-    tuning = begin_tuning(
+    tuning, _ = ready(
+        pool,
+        plan,
         strategy,
-        pool.backbone,
-        pool.examples,
         Several(tuple(one.ground.task for one in alone.values())),
-        features=pool.features,
         strength=[one.strength if one is not None else DEFAULT_STRENGTH for one in starts],
         balanced=[one is not None and one.balanced for one in starts],
         storage=storage,
-        execution=plan.execution,
-        seed=pool.seed,
-        precision=plan.precision,
-        keeper=pool.keeper,
-        progress=pool.progress,
     )
-    if not strategy.needs_rate(pool.backbone):
-        return tuning
-    return tuning.at_rate(tuning.test_rates(progress=pool.progress).rate)
+    return tuning
 
 
 def _began_as_probe(one: Adapted) -> bool:
@@ -246,36 +244,31 @@ def _out_of_fold(pool: Ground, tuning: Tuning) -> _Seen:
     return _Seen(arms, epoch, float(means.min()))
 
 
-def beside(arm: Arm, alone: Adapted) -> Shared:
+def held_beside(arm: Arm, alone: Adapted) -> Shared:
     """Hold a target that was learned together against itself alone, on examples that neither had learned from."""
     own, ground = alone.choice.arm, alone.ground
     if own is None or len(own.seen) != len(arm.seen) or not (own.seen & arm.seen).any():
         return Shared(arm, stays=False, why="alone and together it was not seen on the same examples")
-    balanced = alone.choice.probe.balanced
-    _, (standing, by_itself) = choose([arm, own], ground.truth, ground.task, ground.units, balanced=balanced)
-    _, (wrong, wrong_alone) = choose([arm, own], ground.truth, ground.task, ground.units, by=errors_of)
-    if standing.error > by_itself.error:
-        error = (
-            f"{standing.error - by_itself.error:.4f} (± {max(standing.standard_error, by_itself.standard_error):.4f})"
-        )
-        return Shared(arm, stays=False, why=f"learned together it was worse by {error}", standing=standing)
-    if wrong.error > wrong_alone.error:
+    sides = arm, own, ground.truth, ground.task, ground.units
+    standing = beside(*sides, balanced=alone.choice.probe.balanced)
+    if standing.behind > 0:
+        why = f"learned together it was worse by {standing.behind:.4f} (± {standing.standard_error:.4f})"
+        return Shared(arm, stays=False, why=why, standing=standing)
+    if beside(*sides, by=errors_of).behind > 0:
         return Shared(arm, stays=False, why="learned together it was right less often than alone", standing=standing)
-    return Shared(arm, stays=True, why="learned together it is no worse than alone", standing=standing)
+    told_apart = beside(*sides, by=calibrated_errors)
+    gains = told_apart.behind < -CLEARLY * told_apart.standard_error
+    why = f"learned together it is {'better' if gains else 'no worse'} than alone"
+    return Shared(arm, stays=True, why=why, standing=standing, gains=gains)
 
 
-def without_hermits(targets: dict[str, Shared], alone: Mapping[str, Adapted]) -> dict[str, Shared]:
-    """Let a target that would stay by itself on the shared network do so only where it clearly gains."""
+def without_hermits(targets: dict[str, Shared]) -> dict[str, Shared]:
+    """Let a target that would stay by itself on the shared network do so only where it gains."""
     staying = [name for name, one in targets.items() if one.stays]
-    if len(staying) != 1:
+    if len(staying) != 1 or targets[staying[0]].gains:
         return targets
-    name = staying[0]
-    own, ground, arm = alone[name].choice.arm, alone[name].ground, targets[name].arm
-    assert own is not None
-    _, (by_itself, _) = choose([own, arm], ground.truth, ground.task, ground.units, by=errors_of)
-    if by_itself.behind > CLEARLY * by_itself.standard_error:
-        return targets | {name: replace(targets[name], why="learned together with the others it is better than alone")}
-    return targets | {name: replace(targets[name], stays=False, why="it would share the network with no other target")}
+    why = "it would share the network with no other target"
+    return targets | {staying[0]: replace(targets[staying[0]], stays=False, why=why)}
 
 
 def _learned(pool: Ground, tuning: Tuning, plan: Plan, alone: Mapping[str, Adapted], found: Together) -> Together:
@@ -332,7 +325,7 @@ def _model(
     own_plan = Plan.from_dict(alone.model.record["plan"])
     own_plan = replace(own_plan, execution=plan.execution, precision=plan.precision, threads=plan.threads)
     record = {**record_of(ground, own_plan, alone.choice), **more}
-    record["arms"] = [*arms, told(ground, own.arm, own.standing, is_chosen=True)]
+    record["arms"] = [*arms, {**told(ground, own.arm, own.standing, is_chosen=True), "why": own.why}]
     seen = fingerprints(ground.examples.contents)
     return Model(backbone, None, settled(head, ground.task), ground.task, ground.train.columns, record, seen)
 

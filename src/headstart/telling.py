@@ -68,7 +68,9 @@ def why_chosen(arms: Sequence[dict[str, Any]]) -> str:
     chosen = next(place for place, arm in enumerate(arms) if arm["chosen"])
     best = min(range(len(arms)), key=lambda place: arms[place]["behind"])
     own = arms[chosen]
-    if chosen != best:
+    if "why" in own:
+        words = f"{names[chosen]} is taken: {own['why']}"
+    elif chosen != best:
         words = (
             f"{names[best]} was better by {own['behind']:.4f}, no more than chance alone may bring "
             f"(± {own['standard_error']:.4f}): {names[chosen]} is taken, being simpler"
