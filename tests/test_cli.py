@@ -346,7 +346,7 @@ def test_a_command_line_that_cannot_be_understood_has_its_json(
         (lambda: hs.load_backbone(5), "no name of a backbone"),  # type: ignore[arg-type]
         (lambda: hs.adapt("x.csv"), "not a data set"),  # type: ignore[arg-type]
         (lambda: hs.adapt(hs.read([("a b", "x"), ("c d", "y")]), strategy="probe"), "strategy is unknown"),  # type: ignore[arg-type]
-        (lambda: hs.adapt(hs.read([("a b", "x"), ("c d", "y")]), seed=None), "seed is no whole number"),  # type: ignore[arg-type]
+        (lambda: hs.adapt(hs.read([("a b", "x"), ("c d", "y")]), seed=None), "seed is out of range"),  # type: ignore[arg-type]
         (lambda: hs.Probe(cut=0), "nothing lies below cut 0"),
         (lambda: hs.list_backbones("nowhere"), "is not a folder"),
     ],

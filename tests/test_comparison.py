@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from headstart.arms import Arm, choose
-from headstart.comparison.curves import Curve, labels_to_match, learning_curve
 from headstart.comparison.ledger import alpha_at, look_at
 from headstart.comparison.verdicts import HARMS, HELPS, UNPROVEN, judge
+from headstart.curves import Curve, labels_to_match, learning_curve
 from headstart.tasks import Task
 
 TASK = Task("label", "classification", ("a", "b"))

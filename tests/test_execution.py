@@ -273,6 +273,10 @@ def test_a_fixed_view_is_the_same_every_time_and_unlike_the_others() -> None:
     assert torch.equal(turned.batch([5], (1,), 0)[1], first)
 
 
+def _seconds(way: Execution) -> float:
+    return 1.0 if way.backend == "eager" else 0.5
+
+
 @converted
 def test_little_work_is_run_plainly_and_much_in_the_fastest_faithful_way(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = tiny.text_backbone()
@@ -280,11 +284,15 @@ def test_little_work_is_run_plainly_and_much_in_the_fastest_faithful_way(monkeyp
     monkeypatch.setattr(trials, "WORTH", 0.0)
     monkeypatch.setattr(trials, "REPAYS", 0.0)
     monkeypatch.setattr(trials, "GAIN", 1e9)
-    monkeypatch.setattr(trials._Trial, "seconds", lambda trial, way: 1.0 if way.backend == "eager" else 0.5)
+    monkeypatch.setattr(trials._Trial, "seconds", lambda trial, way: _seconds(way))
     more = [*TEXTS, *(f"{text} indeed" for text in TEXTS)]
     chosen = choose_execution(backbone, more)
     assert chosen.backend == "openvino"
     assert chosen.cosine >= trials.FAITHFUL
+    tried: list[str] = []
+    monkeypatch.setattr(trials._Trial, "seconds", lambda trial, way: tried.append(str(way)) or _seconds(way))
+    assert str(choose_execution(backbone, more, like=chosen)) == str(chosen)
+    assert tried == ["fp32", str(chosen)], "what served another network is taken where it serves this one"
     monkeypatch.setattr(trials, "FAITHFUL", 1.1)
     assert str(choose_execution(backbone, more)) == "fp32"
 

@@ -10,8 +10,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import headstart as hs
+from headstart.backbones.classical import Vocabulary
 from headstart.errors import OptionError
-from headstart.heads import MANY, Parts, fit_head, imbalance
+from headstart.heads import MANY, Parts, as_met, fit_head, imbalance
 from headstart.heads.closed import SHRINKAGE
 from headstart.strategies.probe import Probe, fit_probe
 from headstart.tasks import Task
@@ -172,3 +173,15 @@ def test_a_group_that_cannot_be_separated_leaves_no_choice() -> None:
     rows = [{"text": f"text {n} of {n * 7919}", "label": "ab"[n % 2], "who": "one"} for n in range(12)]
     model = hs.adapt(hs.read(rows, group="who"), backbone="wordllama")
     assert model.record["chosen_on"] == "nothing: too few examples"
+
+
+def test_a_word_that_no_fitted_text_holds_changes_nothing() -> None:
+    """The vocabulary is that of all texts: a head is asked of texts some of whose words it never met."""
+    texts = ["good film", "bad film", "good play", "good film zyx qrs", "good film"]
+    features = Vocabulary.of(texts).counted(texts)
+    fitted = np.array([True, True, True, False, False])
+    met = as_met(features, ~fitted, fitted).toarray()
+    np.testing.assert_allclose(met[0], met[1])
+    np.testing.assert_allclose(np.linalg.norm(met, axis=1), 1.0)
+    dense = features.toarray()
+    np.testing.assert_array_equal(as_met(dense, ~fitted, fitted), dense[~fitted])

@@ -9,7 +9,7 @@ import pytest
 
 import headstart as hs
 from headstart import plots
-from headstart.comparison.curves import Labels
+from headstart.curves import Labels
 from headstart.report.thresholds import best_threshold, cost_at
 from headstart.statistics import Measure
 

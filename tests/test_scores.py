@@ -11,9 +11,12 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import entropy, multivariate_normal, ortho_group
 from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
 
 from headstart.ranking import scores
+from headstart.tasks import Task
 
 DICE = np.random.default_rng(0)
 LABELS = DICE.integers(0, 3, 60)
@@ -81,7 +84,7 @@ def test_gbc_is_the_overlap_that_integration_gives() -> None:
     density = [multivariate_normal(table.mean(), table.var()).pdf(grid) for table in (one, two)]
     overlap = float(np.trapezoid(np.sqrt(density[0] * density[1]), grid))
     labels = np.repeat([0, 1], 400)
-    assert scores.gbc(np.vstack([one, two]), labels) == pytest.approx(-2 * overlap, abs=1e-5)
+    assert scores.gbc(np.vstack([one, two]), labels) == pytest.approx(-2 * overlap, abs=1e-6)
 
 
 def test_leep_and_nce_are_those_of_a_worked_example() -> None:
@@ -93,6 +96,20 @@ def test_leep_and_nce_are_those_of_a_worked_example() -> None:
     given = np.array([[1.4 / 1.7, 0.6 / 1.3], [0.3 / 1.7, 0.7 / 1.3]])
     wanted = [math.log(given[label] @ row) for label, row in zip([0, 0, 1], soft, strict=True)]
     assert scores.leep(soft, np.array([0, 0, 1])) == pytest.approx(np.mean(wanted))
+
+
+def test_n_leep_is_leep_of_a_mixture() -> None:
+    """By scikit-learn's own components and mixture, and LEEP as a double sum."""
+    table = PCA(0.8, svd_solver="full").fit_transform(FEATURES)
+    table /= table.std()
+    mixture = GaussianMixture(15, covariance_type="diag", reg_covar=1e-3, random_state=0)
+    given = mixture.fit(table).predict_proba(table)
+    sums = np.array([[given[one == LABELS, place].sum() for place in range(15)] for one in range(3)])
+    answers = [
+        sum(sums[label, place] / sums[:, place].sum() * row[place] for place in range(15))
+        for label, row in zip(LABELS, given, strict=True)
+    ]
+    assert scores.n_leep(FEATURES, LABELS) == pytest.approx(np.mean(np.log(answers)), abs=1e-6)
 
 
 def test_nce_is_a_conditional_entropy() -> None:
@@ -138,11 +155,26 @@ def test_features_that_know_the_labels_score_higher_than_shuffled_ones(name: str
         DICE.normal(size=(12, 400)).astype(np.float32),
         1e6 + DICE.normal(size=(12, 5)),
         np.hstack([DICE.normal(size=(12, 1))] * 5),
+        np.repeat(DICE.normal(size=(2, 5)), 6, axis=0),
     ],
-    ids=["constant", "zero", "copies", "wide", "far away", "one direction"],
+    ids=["constant", "zero", "copies", "wide", "far away", "one direction", "two rows"],
 )
 @pytest.mark.parametrize("labels", [np.arange(12) % 3, np.arange(12), np.arange(12) // 11], ids=["3", "12", "11:1"])
 def test_degenerate_features_have_a_finite_score(name: str, features: np.ndarray, labels: np.ndarray) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         assert math.isfinite(BY_LABEL[name](features, labels))
+
+
+@pytest.mark.parametrize("name", scores.SCORES)
+def test_of_a_handful_of_examples_a_score_is_finite_and_within_its_bounds(name: str) -> None:
+    task, folds = Task("y", "classification", ("a", "b")), [np.arange(6) % 2 == place for place in range(2)]
+    for features in (DICE.normal(size=(6, 5)), np.repeat(np.eye(2), 3, axis=0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = scores.score_with_interval(name, features, np.arange(6) // 3, task, folds, None, np.arange(6))
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        lowest, highest = scores.BOUNDS.get(name, (-math.inf, math.inf))
+        assert lowest <= found.low <= found.value <= found.high <= highest

@@ -23,7 +23,7 @@ from headstart.errors import DataError, OptionError
 from headstart.ground import Ground, begin
 from headstart.learning.losses import Target, Targets
 from headstart.model import Prediction
-from headstart.multitask import beside as merged_beside
+from headstart.multitask import side_by_side
 from headstart.paired import difference_of_shares
 from headstart.progress import silent
 from headstart.sharing import held_beside, learn_together, without_hermits
@@ -396,7 +396,9 @@ def test_what_all_others_leave_stays_only_where_it_clearly_gains(righter: int, s
     )
     own = held_beside(_right_in(60 + righter, seen), alone)
     assert own.stays
-    found = without_hermits({"one": own, "other": held_beside(_right_in(50, seen), alone)})
+    found = without_hermits(
+        {"one": own, "other": held_beside(_right_in(50, seen), alone)}, {"one": alone, "other": alone}
+    )
     assert found["one"].stays is stays
     assert not found["other"].stays
 
@@ -480,8 +482,8 @@ def test_a_file_of_data_sets_that_names_by_numbers_is_told(tmp_path: Path) -> No
 def test_where_one_part_of_a_model_cannot_read_a_table_no_row_is_answered() -> None:
     unread = [Prediction("t.csv", error="there is no input column")]
     read = [Prediction(str(n), {"targets": {"mood": {"value": 1.0}}}) for n in range(3)]
-    assert [one.error for one in merged_beside([unread, read])] == ["there is no input column"] * 3
-    assert merged_beside([read, read])[0].answer["targets"] == {"mood": {"value": 1.0}}
+    assert [one.error for one in side_by_side([unread, read])] == ["there is no input column"] * 3
+    assert side_by_side([read, read])[0].answer["targets"] == {"mood": {"value": 1.0}}
 
 
 def test_what_has_no_meaning_for_several_data_sets_is_refused(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.speed import encode, growth, many, partial, peak, probe, start, texts
+from benchmarks.speed import encode, growth, many, partial, peak, pool, probe, start, texts
 from benchmarks.speed.race import Contender, Race
 
 RACES: tuple[Race, ...] = tuple(
-    race for module in (probe, partial, texts, encode, peak, growth, start, many) for race in module.RACES
+    race for module in (probe, partial, texts, encode, peak, growth, start, many, pool) for race in module.RACES
 )
 NAMES = tuple(dict.fromkeys(race.name for race in RACES))
 

@@ -15,13 +15,15 @@ import torch
 
 from headstart import baselines
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.typical import Typical
 from headstart.cache import the_cache
 from headstart.checkpoints import checkpoints_beside
 from headstart.choosing import Choice, consider
-from headstart.data import Dataset, spread
+from headstart.data import Dataset, splits, spread
 from headstart.devices import Precision, choose_device, processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.frozen.execution import EXACT, Execution
+from headstart.frozen.features import features_at
 from headstart.frozen.states import Storage
 from headstart.frozen.trials import choose_execution
 from headstart.ground import Ground, begin
@@ -39,6 +41,9 @@ UNCOMPARED = "too few examples to compare strategies: the simplest one is taken"
 UNFAITHFUL = "features are computed in fp32: {} would change answers"
 PILOTED = 16
 """Examples that the time of a step is measured on."""
+
+DESCRIBED = 256
+"""Examples that a tuned network's features are described on."""
 
 READ = 5_000
 """Examples whose tokens are looked at for that, at most: a step takes the longer the more of them there are."""
@@ -273,7 +278,9 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     lesson, trained = tuning.train(every, every[:0], name, stop_after=choice.epoch, progress=ground.progress)
     learnable = lesson.learnable
     backbone, head = tuning.finished(lesson, ground.examples.name)
-    backbone = replace(backbone, seen=np.union1d(backbone.seen, fingerprints(ground.examples.contents)))
+    seen = np.union1d(backbone.seen, fingerprints(ground.examples.contents))
+    typical = ground.backbone.typical if trained.diverged else _typical(ground, backbone)
+    backbone = replace(backbone, seen=seen, typical=typical)
     record = record_of(ground, plan, choice) | {
         "strategy": tuning.strategy.name,
         "cut": lesson.at(lesson.epochs - 1).cut,
@@ -288,6 +295,13 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
         words = f"{tuning.strategy.word} did harm and was undone: {trained.diverged}; its first head is left"
         record["notes"] = [*record["notes"], f"{words}. The rate was {tuning.schedule.rate:g}: try a lower one"]
     return _model(ground, backbone, None, head, record)
+
+
+def _typical(ground: Ground, backbone: Backbone) -> Typical | None:
+    """Describe a tuned network's features on some of the examples it learned from."""
+    few = ground.examples.take(spread(len(ground.examples), DESCRIBED))
+    (features,) = features_at(backbone, few.inputs, [None], contents=few.contents)
+    return Typical.of(features)
 
 
 def record_of(ground: Ground, plan: Plan, choice: Choice) -> dict[str, Any]:
@@ -335,8 +349,7 @@ def asked_strategies(strategy: object) -> list[Strategy] | None:
     return asked
 
 
-def _check(train: object, seed: object) -> None:
+def _check(train: object, seed: int) -> None:
     if not isinstance(train, Dataset):
         raise DataError("this is not a data set.", expected="what hs.read returns", got=type(train).__name__)
-    if not isinstance(seed, int) or seed < 0:
-        raise OptionError("the seed is no whole number from 0.", expected="a whole number", got=repr(seed))
+    splits.require_seed(seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -11,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from headstart.metrics import quadratic_errors
+from headstart.paired import standard_error
 from headstart.tasks import Task
 
 HOPELESS = 1e-3
@@ -106,7 +106,7 @@ def choose(
     return next(place for place, standing in enumerate(standings) if standing.ties), standings
 
 
-def beside(
+def held_against(
     own: Arm,
     other: Arm,
     truth: np.ndarray,
@@ -140,13 +140,9 @@ def _weights(truth: np.ndarray, task: Task, balanced: bool) -> np.ndarray:
 
 
 def _difference(differences: np.ndarray, weights: np.ndarray, units: np.ndarray) -> tuple[float, float]:
-    """Return a weighted mean and its standard error over units (a ratio estimate: Cochran 1977, section 6.4)."""
+    """Return a weighted mean and its standard error over units."""
     mean = float((differences * weights).sum() / weights.sum())
-    residuals = np.bincount(units, weights * (differences - mean))
-    k = len(residuals)
-    if k < 2:
-        return mean, math.inf
-    return mean, float(math.sqrt(k / (k - 1) * (residuals**2).sum()) / weights.sum())
+    return mean, standard_error(differences, units, weights)
 
 
 def is_hopeless(
@@ -170,7 +166,7 @@ def is_hopeless(
         alike = _alike(_weights(truth[seen], task, balanced), _places(seen, units))
         if alike < FEWEST_UNITS:
             continue
-        standing = beside(own, rival, truth, task, units, balanced=balanced)
+        standing = held_against(own, rival, truth, task, units, balanced=balanced)
         if standing.behind > stats.t.isf(HOPELESS / len(rivals), alike - 1) * standing.standard_error:
             return True
     return False

@@ -16,7 +16,7 @@ from headstart.backbones.card import CLASSICAL
 from headstart.backbones.catalogue import DEFAULTS
 from headstart.backbones.sources import load_backbone
 from headstart.checkpoints import Checkpoints, digest_of
-from headstart.data import Dataset
+from headstart.data import Dataset, splits
 from headstart.errors import BackboneError, DataError, OptionError
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import count_lacking, features_at
@@ -176,9 +176,11 @@ def begin(
 
     Raises:
         DataError: the examples do not fit the backbone.
+        OptionError: the seed is below 0.
         BackboneError: there is no such backbone, or it has learned nothing.
     """
     require_one_target(train)
+    seed = splits.require_seed(seed)
     train, validation = _without_test(train, validation)
     loaded = backbone if isinstance(backbone, Backbone) else load_for(train, backbone)
     require_source(loaded, train)

@@ -19,12 +19,13 @@ from headstart.comparison.foresight import SETTLING, Foresight, foresee
 from headstart.comparison.proof import prove
 from headstart.data import TEST_SHARE, Dataset, Finding, check, read
 from headstart.devices import processes
+from headstart.errors import OptionError
 from headstart.evaluation import evaluate
 from headstart.ground import Ground, begin, require_one_target
 from headstart.model import Model
 from headstart.plan import BUDGET, Plan
 from headstart.progress import Progress, silent
-from headstart.ranking.pools import ALL, OFFLINE
+from headstart.ranking.pools import ALL, OFFLINE, Variant, lines_of
 from headstart.ranking.sources import Ranking, rank_sources
 from headstart.report.page import write_report
 from headstart.report.result import Result
@@ -136,7 +137,7 @@ def fit(
         train, validation, tested, held_out = dataset.three_sets(test=test, seed=seed)
     with checkpoints_beside(path) as keeper:
         with clock.phase("load"):
-            source, ranking = _source(train, validation, backbone, seed, progress)
+            source, ranking = _source(train, validation, backbone, seed, len(tested), progress)
             ground = begin(train, validation, source, seed, keeper, progress)
             findings = (*findings, *truncated(dataset, ground.backbone))
         with clock.phase("settle"):
@@ -233,26 +234,40 @@ def _source(
     validation: Dataset | None,
     backbone: str | Backbone | Sequence[str | Backbone] | None,
     seed: int,
+    tested: int,
     progress: Progress,
 ) -> tuple[str | Backbone | None, Ranking | None]:
     """Return the source that is meant or, where several are named, the one that ranks first, and the ranking."""
-    backbone = asked_sources(backbone)
-    if backbone is None or isinstance(backbone, Backbone):
-        return backbone, None
-    if isinstance(backbone, str) and backbone not in (OFFLINE, ALL):
-        return backbone or None, None
+    asked, pool = asked_sources(backbone)
+    if pool is None:
+        return asked, None
     learned = train if validation is None else train.joined_with(validation)
-    ranking = rank_sources(learned, backbone, seed=seed, progress=progress)
+    ranking = rank_sources(learned, pool, tested=tested, seed=seed, progress=progress)
     return ranking.backbones[ranking.best.name], ranking
 
 
 def asked_sources(
     backbone: str | Backbone | Sequence[str | Backbone] | None,
-) -> str | Backbone | Sequence[str | Backbone] | None:
-    """Return the sources that are meant: several where commas stand between names."""
+) -> tuple[str | Backbone | None, str | Sequence[str | Backbone] | None]:
+    """Return the source that is meant or, where it is several, the pool of them: commas stand between names.
+
+    Raises:
+        OptionError: one is named at a cut, which is a strategy's.
+    """
     if isinstance(backbone, str) and "," in backbone:
-        return [name.strip() for name in backbone.split(",") if name.strip()]
-    return backbone
+        backbone = [name.strip() for name in backbone.split(",") if name.strip()]
+    given = [backbone] if isinstance(backbone, str | Backbone) else backbone or ()
+    named = [name for one in given for name in (lines_of(one) if isinstance(one, str) else [one])]
+    cut = next((one for one in map(Variant.of, named) if one.cut is not None), None)
+    if cut is not None:
+        raise OptionError(
+            "a source is learned from as a whole here.", got=str(cut), hint=f"--backbone {cut.source} --cut {cut.cut}"
+        )
+    if backbone is None or isinstance(backbone, Backbone):
+        return backbone, None
+    if isinstance(backbone, str) and backbone not in (OFFLINE, ALL):
+        return backbone or None, None
+    return None, backbone
 
 
 def destination(out: str | Path | None) -> Path | None:

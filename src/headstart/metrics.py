@@ -226,6 +226,8 @@ def _multilabel(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
     auroc = _macro_auroc(truth, outputs)
     if auroc is not None:
         found["auroc"] = Metric(*auroc)
+    squares = ((outputs - truth) ** 2).mean(1)
+    found["brier_score"] = Metric(float(squares.mean()), _mean(squares))
     return {**found, "log_loss": Metric(float(losses.mean()), _mean(losses))}
 
 

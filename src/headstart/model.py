@@ -214,7 +214,7 @@ def write_into(folder: Path, models: Sequence[Model]) -> None:
 
     first = models[0]
     backbone, record = first.backbone, first.record
-    own = {"taught": backbone.seen}
+    own = {"taught": backbone.seen, **(backbone.typical.tensors() if backbone.typical is not None else {})}
     for place, one in enumerate(models):
         own |= {f"head.{place}.weight": one.head.weight, f"head.{place}.bias": one.head.bias, f"seen.{place}": one.seen}
     weights = {f"backbone.{name}": tensor for name, tensor in backbone.trunk.state_dict().items()}

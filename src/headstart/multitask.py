@@ -141,7 +141,7 @@ class MultiTaskModel:
         columns = list(dict.fromkeys(one.columns for one in self.models))
         if len(columns) > 1:
             parts = [MultiTaskModel(tuple(one for one in self.models if one.columns == own)) for own in columns]
-            return beside([one.predict(inputs, progress=progress) for one in parts])
+            return side_by_side([one.predict(inputs, progress=progress) for one in parts])
         given = gathered(inputs, self.backbone, columns[0])
         readable = [one.value for one in given if one.error is None]
         outputs = self.outputs(readable, progress=progress) if readable else {}
@@ -184,7 +184,7 @@ class MultiTaskModel:
         return "\n".join([*lines, "", *(one.card() for one in self.models)])
 
 
-def beside(parts: Sequence[list[Prediction]]) -> list[Prediction]:
+def side_by_side(parts: Sequence[list[Prediction]]) -> list[Prediction]:
     """Return the answers of parts of a model side by side; where a part cannot read a table, no row is answered."""
     rows = max(map(len, parts))
     whole = [one * rows if len(one) == 1 and one[0].error is not None else one for one in parts]

@@ -229,11 +229,16 @@ def corrected_t(differences: np.ndarray, test_share: float, *, level: float = LE
     )
 
 
-def standard_error(values: np.ndarray, units: np.ndarray) -> float:
-    """Return the standard error of the mean of values (n,) over units (n,): infinite where there is but one."""
-    sums = np.bincount(np.unique(units, return_inverse=True)[1], values - values.mean())
+def standard_error(values: np.ndarray, units: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the standard error of the mean of values (n,) over units (n,): infinite where there is but one.
+
+    With weights (n,) it is that of a ratio estimate (Cochran 1977, section 6.4).
+    """
+    own = np.ones(len(values)) if weights is None else weights
+    mean = (own * values).sum() / own.sum()
+    sums = np.bincount(np.unique(units, return_inverse=True)[1], own * (values - mean))
     k = len(sums)
-    return float(math.sqrt(k / (k - 1) * (sums**2).sum()) / len(values)) if k > 1 else math.inf
+    return float(math.sqrt(k / (k - 1) * (sums**2).sum()) / own.sum()) if k > 1 else math.inf
 
 
 def detectable_share(n: int, discordant: float, *, level: float = LEVEL, power: float = POWER) -> float | None:

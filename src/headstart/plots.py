@@ -22,6 +22,9 @@ STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": Fal
 STEEPEST, SMALLEST = 3.0, 0.01
 """Times its first loss up to which a range test is drawn: a network wrecked in the end would flatten the rest."""
 
+SHORTEST = 0.01
+"""Seconds below which nothing is drawn apart."""
+
 OURS, THEIRS, GREY = "#0b6e99", "#d9822b", "#8a939b"
 CALIBRATION_PARTS = 10
 
@@ -45,6 +48,30 @@ def arms(rows: list[tuple[str, Measure, bool]], metric: str) -> str:
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
+    return written.getvalue()
+
+
+def standings(rows: list[tuple[str, float, Measure, bool, bool]], metric: str) -> str:
+    """Return what contenders answer rightly against what they cost as SVG; those level with the best lie in a band.
+
+    Args:
+        rows: of each its name, its seconds, its measure, whether it cannot be told from the best, and whether it
+            transfers.
+        metric: that is measured.
+    """
+    with _figure(3.4) as (figure, written):
+        axes = figure.subplots()
+        level = [measure for _, _, measure, is_level, _ in rows if is_level]
+        if len(level) > 1:
+            axes.axhspan(min(one.value for one in level), max(one.value for one in level), color=OURS, alpha=0.12)
+        for name, seconds, measure, is_level, transfers in rows:
+            colour = (OURS if transfers else THEIRS) if is_level else GREY
+            x = max(seconds, SHORTEST)
+            axes.plot([x, x], [measure.low, measure.high], color=colour, linewidth=2.5, alpha=0.45)
+            axes.plot(x, measure.value, "o" if transfers else "s", color=colour)
+            axes.annotate(f" {name}", (x, measure.value), va="center", color=colour, fontsize=8)
+        axes.set(xlabel="seconds", ylabel=metric, xscale="log")
+        axes.margins(x=0.35)
     return written.getvalue()
 
 

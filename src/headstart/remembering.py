@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from headstart.adaptation import Adapted, record_of
-from headstart.checkpoints import digest_of
+from headstart.backbones.backbone import digest_of_tensors
 from headstart.data import Dataset
 from headstart.devices import steady, undisturbed
 from headstart.learning.tuning import Tuning
@@ -70,7 +71,7 @@ def learn_beside(adapted: Adapted, others: Sequence[Model], tested: Dataset) -> 
         lesson, trained = tuning.train(every, every[:0], _name(others), stop_after=epoch, progress=ground.progress)
         if trained.diverged:
             return Remembered(adapted.model, why=f"learning beside the others was undone: {trained.diverged}")
-        more = record_together(tuning, lesson, trained)
+        more = record_together(tuning, lesson, trained, choice.tested_rates)
         backbone, heads = finished_on(tuning.examples, tuning, lesson)
     assert isinstance(tuning.task, Several)
     parts = [heads.part(span) for span in tuning.task.spans]
@@ -126,8 +127,9 @@ def _values(outputs: np.ndarray) -> tuple[tuple[float, ...] | float, ...]:
 
 def _name(others: Sequence[Model]) -> str:
     """Return what unfinished work is called: another model's answers are another lesson."""
-    heads = [digest_of(one.task.target, one.head.weight.tolist(), one.head.bias.tolist()) for one in others]
-    return f"beside-{digest_of(heads)[:16]}"
+    heads = {f"{one.task.target} weight": torch.from_numpy(one.head.weight) for one in others}
+    heads |= {f"{one.task.target} bias": torch.from_numpy(one.head.bias) for one in others}
+    return f"beside-{digest_of_tensors(heads)[:16]}"
 
 
 def _taught_again(model: Model, plan: Plan, more: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.adaptation import Adapted, record_of
-from headstart.arms import Arm, Standing, beside
+from headstart.arms import Arm, Errors, Standing, held_against
 from headstart.backbones.backbone import Backbone
 from headstart.checkpoints import digest_of
 from headstart.choosing import answered, ready, told
@@ -46,7 +46,6 @@ class Shared:
         stays: whether it is answered by the shared network.
         why: it stays, or does not, in words.
         standing: of the shared network beside the target alone; None where they were not seen on the same examples.
-        gains: it is better beyond chance, and that not by how sure it is.
         model: of the shared network; None where it does not stay.
     """
 
@@ -54,7 +53,6 @@ class Shared:
     stays: bool
     why: str
     standing: Standing | None = None
-    gains: bool = False
     model: Model | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,16 +112,16 @@ def learn_together(
         words = f"it would take about {seconds_in_words(seconds)}, more than what is left of the budget"
         return Together(f"{strategy.word} of all targets together was not considered: {words}")
     with steady(plan.threads):
-        first = _tuning(pool, strategy, plan, alone, storage)
+        first, tested = _tuning(pool, strategy, plan, alone, storage)
         tried = {one: _out_of_fold(pool, replace(first, balance=one)) for one in balances if one in considered}
         balance = min(tried, key=lambda one: tried[one].error)
         tuning, seen = replace(first, balance=balance), tried[balance]
-        targets = without_hermits({name: held_beside(seen.arms[name], one) for name, one in alone.items()})
+        targets = without_hermits({name: held_beside(seen.arms[name], one) for name, one in alone.items()}, alone)
         errors = {str(one): round(own.error, 4) for one, own in tried.items()}
         found_so_far = Together("", strategy, balance, errors, left_out, seen.epoch, targets)
         if not any(one.stays for one in targets.values()):
             return found_so_far
-        return _learned(pool, tuning, plan, alone, found_so_far)
+        return _learned(pool, tuning, plan, alone, found_so_far, tested)
 
 
 def _strategy(alone: Mapping[str, Adapted]) -> tuple[Learning, Plan, int] | str:
@@ -178,9 +176,11 @@ def _settled(
     return settled["storage"], settled["considered"]
 
 
-def _tuning(pool: Ground, strategy: Learning, plan: Plan, alone: Mapping[str, Adapted], storage: Storage) -> Tuning:
+def _tuning(
+    pool: Ground, strategy: Learning, plan: Plan, alone: Mapping[str, Adapted], storage: Storage
+) -> tuple[Tuning, dict[str, Any] | None]:
     starts = [one.choice.probe if _began_as_probe(one) else None for one in alone.values()]
-    tuning, _ = ready(
+    return ready(
         pool,
         plan,
         strategy,
@@ -189,7 +189,6 @@ def _tuning(pool: Ground, strategy: Learning, plan: Plan, alone: Mapping[str, Ad
         balanced=[one is not None and one.balanced for one in starts],
         storage=storage,
     )
-    return tuning
 
 
 def _began_as_probe(one: Adapted) -> bool:
@@ -246,32 +245,47 @@ def _out_of_fold(pool: Ground, tuning: Tuning) -> _Seen:
 
 def held_beside(arm: Arm, alone: Adapted) -> Shared:
     """Hold a target that was learned together against itself alone, on examples that neither had learned from."""
-    own, ground = alone.choice.arm, alone.ground
+    own = alone.choice.arm
     if own is None or len(own.seen) != len(arm.seen) or not (own.seen & arm.seen).any():
         return Shared(arm, stays=False, why="alone and together it was not seen on the same examples")
-    sides = arm, own, ground.truth, ground.task, ground.units
-    standing = beside(*sides, balanced=alone.choice.probe.balanced)
+    standing = _held(arm, alone, quadratic_errors, balanced=alone.choice.probe.balanced)
     if standing.behind > 0:
         why = f"learned together it was worse by {standing.behind:.4f} (± {standing.standard_error:.4f})"
         return Shared(arm, stays=False, why=why, standing=standing)
-    if beside(*sides, by=errors_of).behind > 0:
+    if _held(arm, alone, errors_of).behind > 0:
         return Shared(arm, stays=False, why="learned together it was right less often than alone", standing=standing)
-    told_apart = beside(*sides, by=calibrated_errors)
-    gains = told_apart.behind < -CLEARLY * told_apart.standard_error
-    why = f"learned together it is {'better' if gains else 'no worse'} than alone"
-    return Shared(arm, stays=True, why=why, standing=standing, gains=gains)
+    return Shared(arm, stays=True, why="learned together it is no worse than alone", standing=standing)
 
 
-def without_hermits(targets: dict[str, Shared]) -> dict[str, Shared]:
-    """Let a target that would stay by itself on the shared network do so only where it gains."""
+def without_hermits(targets: dict[str, Shared], alone: Mapping[str, Adapted]) -> dict[str, Shared]:
+    """Let a target that would stay by itself on the shared network do so only where it clearly gains.
+
+    That is, beyond chance, and not by how sure it is.
+    """
     staying = [name for name, one in targets.items() if one.stays]
-    if len(staying) != 1 or targets[staying[0]].gains:
+    if len(staying) != 1:
         return targets
-    why = "it would share the network with no other target"
-    return targets | {staying[0]: replace(targets[staying[0]], stays=False, why=why)}
+    name, own = staying[0], targets[staying[0]]
+    standing = _held(own.arm, alone[name], calibrated_errors)
+    if standing.behind < -CLEARLY * standing.standard_error:
+        return targets | {name: replace(own, why="learned together it is clearly better than alone")}
+    return targets | {name: replace(own, stays=False, why="it would share the network with no other target")}
 
 
-def _learned(pool: Ground, tuning: Tuning, plan: Plan, alone: Mapping[str, Adapted], found: Together) -> Together:
+def _held(arm: Arm, alone: Adapted, by: Errors, *, balanced: bool = False) -> Standing:
+    own, ground = alone.choice.arm, alone.ground
+    assert own is not None
+    return held_against(arm, own, ground.truth, ground.task, ground.units, balanced=balanced, by=by)
+
+
+def _learned(
+    pool: Ground,
+    tuning: Tuning,
+    plan: Plan,
+    alone: Mapping[str, Adapted],
+    found: Together,
+    tested: dict[str, Any] | None,
+) -> Together:
     """Learn once more, on everything, and give each target that stays its head on the shared network."""
     begun = time.process_time()
     every = np.arange(len(pool.examples))
@@ -281,7 +295,7 @@ def _learned(pool: Ground, tuning: Tuning, plan: Plan, alone: Mapping[str, Adapt
         why = f"learning together did harm and was undone: {trained.diverged}"
         return replace(found, targets={name: replace(one, stays=False, why=why) for name, one in found.targets.items()})
     staying = [name for name, one in found.targets.items() if one.stays]
-    more = {**record_together(tuning, lesson, trained), "together": staying}
+    more = {**record_together(tuning, lesson, trained, tested), "together": staying}
     backbone, heads = finished_on(pool.examples, tuning, lesson)
     assert isinstance(tuning.task, Several)
     targets = dict(found.targets)
@@ -293,8 +307,8 @@ def _learned(pool: Ground, tuning: Tuning, plan: Plan, alone: Mapping[str, Adapt
     return replace(found, targets=targets, cpu=time.process_time() - begun + features)
 
 
-def record_together(tuning: Tuning, lesson: Lesson, trained: Trained) -> dict[str, Any]:
-    """Return how several targets learned on one network, as JSON holds it."""
+def record_together(tuning: Tuning, lesson: Lesson, trained: Trained, tested: dict[str, Any] | None) -> dict[str, Any]:
+    """Return how several targets learned on one network, at which of the rates that were tested, as JSON holds it."""
     return {
         "strategy": tuning.strategy.name,
         "settings": as_fields(tuning.strategy),
@@ -303,7 +317,7 @@ def record_together(tuning: Tuning, lesson: Lesson, trained: Trained) -> dict[st
         "epoch": trained.epoch,
         "schedule": asdict(tuning.schedule),
         "curve": trained.curve,
-        "tested_rates": None,
+        "tested_rates": tested,
         "learnable": lesson.learnable,
         "diverged": "",
         "balance": tuning.balance,

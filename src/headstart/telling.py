@@ -27,6 +27,7 @@ TITLES = {
     "log_loss": "log loss ↓",
     "calibration_error": "calibration ↓",
     "exact_match": "exact match",
+    "brier_score": "Brier score ↓",
     "r2": "R²",
     "mae": "mean absolute error ↓",
     "rmse": "root mean squared error ↓",

@@ -26,7 +26,6 @@ from headstart.learning.balance import BALANCES, Rule
 from headstart.multitask import MultiTaskModel
 from headstart.plan import BUDGET, FEW, FOLDS, MORE_FOLDS, Plan
 from headstart.progress import Progress, silent
-from headstart.ranking.pools import ALL, OFFLINE
 from headstart.ranking.several import rank_targets
 from headstart.report.page import write_report
 from headstart.report.result import MultiTaskResult, Result
@@ -133,14 +132,12 @@ def _source(
     progress: Progress,
 ) -> Backbone:
     """Return the source that is meant or, where several are, the one that serves all targets best."""
-    asked = asked_sources(backbone)
-    if isinstance(asked, Backbone):
-        source = asked
-    elif asked is None or (isinstance(asked, str) and asked not in (OFFLINE, ALL)):
-        source = load_for(train, asked)
-    else:
+    asked, pool = asked_sources(backbone)
+    if pool is not None:
         learned = train if validation is None else train.joined_with(validation)
-        source = rank_targets(learned, asked, seed=seed, progress=progress).best
+        source = rank_targets(learned, pool, seed=seed, progress=progress).best
+    else:
+        source = asked if isinstance(asked, Backbone) else load_for(train, asked)
     require_source(source, train)
     return source
 

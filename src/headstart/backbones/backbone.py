@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from headstart.backbones.card import Card
 from headstart.backbones.replay import Batch, CutPlan, Replay, State
+from headstart.backbones.typical import Typical
 from headstart.errors import BackboneError, OptionError
 
 NO_PUSH = 1e-8
@@ -84,6 +85,7 @@ class Backbone:
         prepare: inputs to a batch.
         known_plan: the cuts, where they are known beforehand; otherwise they are planned when first needed.
         seen: (n,) fingerprints of the examples it was taught here, so that they are never taken for new ones.
+        typical: what its features are like on those; None where it is not known.
 
     Example:
         >>> import headstart as hs
@@ -100,6 +102,7 @@ class Backbone:
     prepare: Preparer
     known_plan: CutPlan | None = None
     seen: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    typical: Typical | None = field(default=None, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property

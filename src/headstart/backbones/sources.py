@@ -21,6 +21,7 @@ from headstart.backbones.card import CLASSICAL, MADE_HERE, Card
 from headstart.backbones.catalogue import CATALOGUE, Entry, locate, verified
 from headstart.backbones.plans import shipped_plan
 from headstart.backbones.replay import CutPlan
+from headstart.backbones.typical import Typical
 from headstart.devices import undisturbed
 from headstart.errors import BackboneError
 from headstart.wording import user_path
@@ -28,6 +29,9 @@ from headstart.wording import user_path
 TIMM, HUB = "timm/", "hf-hub:"
 STATIC_LENGTH = 512
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*")
+SIZED = re.compile(r"(.+)/([0-9]+)px")
+"""A source that reads pictures of another side than its own, such as efficientnet_lite0/160px."""
+
 FIRST_CONV = "conv_stem.weight"
 LITE_HEAD = "_fc"
 
@@ -38,7 +42,7 @@ def load_backbone(name: str, *, channels: int = 3) -> Backbone:
 
     Args:
         name: a catalogue name, `timm/NAME`, `hf-hub:ORG/NAME`, a local folder of timm or transformers, or a
-            `.headstart` artifact.
+            `.headstart` artifact; NAME/160px reads pictures of that side.
         channels: of the pictures it will see; the first layer's weights are reused for other counts than 3.
 
     Raises:
@@ -50,11 +54,13 @@ def load_backbone(name: str, *, channels: int = 3) -> Backbone:
         raise BackboneError("this is no name of a backbone.", expected="text", got=type(name).__name__)
     if name in CATALOGUE:
         return _from_catalogue(CATALOGUE[name], channels)
-    if name.startswith(TIMM):
+    if name.startswith(TIMM) and SIZED.fullmatch(name) is None:
         return _from_timm(name, channels)
-    if name.startswith(HUB):
+    if name.startswith(HUB) and SIZED.fullmatch(name) is None:
         return _from_folder(_snapshot(name.removeprefix(HUB)), name, channels)
     path = user_path(name)
+    if (sized := SIZED.fullmatch(name)) is not None and not path.exists():
+        return _at_side(load_backbone(sized[1], channels=channels), int(sized[2]))
     if path.is_dir() and artifact.is_artifact(path):
         return _from_saved(artifact.read(path))
     if path.is_dir():
@@ -140,7 +146,8 @@ def from_artifact(saved: artifact.Artifact) -> Backbone:
     _fill(trunk, weights, fields["card"]["name"])
     plan = CutPlan.from_json(fields["plan"]) if fields.get("plan") else None
     taught = tensors["taught"].numpy()
-    return Backbone(Card.from_dict(fields["card"]), fields["architecture"], trunk, prepare, plan, taught)
+    card, typical = Card.from_dict(fields["card"]), Typical.from_tensors(tensors)
+    return Backbone(card, fields["architecture"], trunk, prepare, plan, taught, typical)
 
 
 def _fill(trunk: nn.Module, weights: dict[str, Tensor], name: str) -> None:
@@ -149,6 +156,31 @@ def _fill(trunk: nn.Module, weights: dict[str, Tensor], name: str) -> None:
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         raise BackboneError(f"the weights do not fit {name}.", got=" ".join(lines[1:2]) or lines[0]) from None
+
+
+def _at_side(backbone: Backbone, side: int) -> Backbone:
+    """Return a backbone that reads pictures of another side, in pixels.
+
+    Raises:
+        BackboneError: it reads none, or only those of its own size.
+    """
+    card, name = backbone.card, f"{backbone.name}/{side}px"
+    if backbone.library != "timm" or "source" in backbone.architecture:
+        raise BackboneError(f"{card.name} reads no pictures of another size.", expected="a network of timm", got=name)
+    from headstart.backbones import vision
+
+    channels = backbone.architecture["channels"]
+    preprocessing = {**backbone.architecture["preprocessing"], "input_size": [channels, side, side]}
+    prepare = vision.ImagePreparer(preprocessing, channels)
+    card = replace(card, name=name, input=prepare.describe())
+    architecture = {**backbone.architecture, "preprocessing": preprocessing}
+    sized = replace(backbone, card=card, architecture=architecture, prepare=prepare, typical=None)
+    try:
+        with torch.no_grad():
+            sized.whole(sized.example_batch())
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise BackboneError(f"{backbone.name} cannot read pictures of that size.", got=name, hint=str(error)) from None
+    return sized
 
 
 def _from_catalogue(entry: Entry, channels: int) -> Backbone:

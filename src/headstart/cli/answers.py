@@ -7,10 +7,12 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 
+from headstart.artifact import storage_errors
 from headstart.errors import HeadstartError, OptionError
 from headstart.wording import user_path
 
@@ -48,6 +50,32 @@ def refuse(options: Mapping[str, object], where: str) -> None:
     given = [name for name, value in options.items() if value]
     if given:
         raise OptionError(f"{given[0]} has no meaning for {where}.", hint=f"leave out {given[0]}")
+
+
+def drawing_file(name: str) -> Path:
+    """Return where a drawing is written, once it may be.
+
+    Raises:
+        OptionError: it is no .svg, or its folder is not there.
+    """
+    path = user_path(name)
+    if path.suffix != ".svg":
+        raise OptionError("a drawing is written as SVG.", expected="a name that ends in .svg", got=name)
+    if not path.parent.is_dir():
+        raise OptionError("the folder of the drawing is not there.", expected="a folder", got=str(path.parent))
+    return path
+
+
+def write_drawing(path: Path, drawing: str) -> None:
+    """Write a drawing, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with storage_errors(path.parent):
+        part.write_text(drawing, encoding="utf-8")
+        part.replace(path)
 
 
 def quoted(path: object) -> str:

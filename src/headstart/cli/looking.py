@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.answers import one_answer, quoted, refuse, show_next
+from headstart.cli.answers import drawing_file, one_answer, quoted, refuse, show_next, write_drawing
 from headstart.cli.options import (
     Arms,
     Budget,
@@ -16,13 +16,16 @@ from headstart.cli.options import (
     Json,
     Kind,
     PlanFile,
+    Pool,
+    Scores,
     Source,
+    SourceData,
     Target,
     Targets,
     TestShare,
     Weights,
 )
-from headstart.wording import printable, read_seconds, read_weights
+from headstart.wording import printable, read_seconds, read_weights, user_path
 
 looking = typer.Typer()
 
@@ -30,20 +33,18 @@ looking = typer.Typer()
 @looking.command()
 def rank(
     data: Data,
-    backbones: Annotated[
-        str,
-        typer.Option(help="Names, commas between, or a .txt of names; offline: what is installed; all: and made here."),
-    ] = "offline",
+    backbones: Pool = "offline",
     inputs: Inputs = None,
     target: Targets = None,
     weights: Weights = None,
     group: Group = None,
     task: Kind = None,
-    scores: Annotated[
-        str, typer.Option(help="Of logme, h_score, transrate, gbc, n_leep, nearest, leep, nce; commas between them.")
-    ] = "logme",
+    scores: Scores = "logme",
     use: Annotated[str | None, typer.Option(help="commercial: say which licences forbid it.")] = None,
     cuts: Annotated[bool, typer.Option(help="Read the best source at every cut as well.")] = True,
+    source_data: SourceData = None,
+    budget: Annotated[str | None, typer.Option(help="Time for reading sources on all examples, such as 5m.")] = None,
+    plot: Annotated[str | None, typer.Option(help="Draw how sources stand against what they cost, as an SVG.")] = None,
     test: TestShare = 0.2,
     seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 0,
     as_json: Json = False,
@@ -58,23 +59,20 @@ def rank(
     with one_answer(as_json) as answer:
         from headstart import screen
         from headstart.data.pooling import is_sets
+        from headstart.job import command_of
         from headstart.ranking.pools import ALL, OFFLINE
         from headstart.ranking.several import JointRanking, rank_together
         from headstart.ranking.sources import Ranking
         from headstart.ranking.sources import rank as run_rank
 
-        shared: Any = {
-            "backbones": backbones if backbones in (OFFLINE, ALL) else _names(backbones),
-            "input": inputs,
-            "group": group,
-            "test": test,
-            "seed": seed,
-        }
+        pool = backbones if backbones in (OFFLINE, ALL) else _names(backbones)
+        shared: Any = {"backbones": pool, "input": inputs, "group": group, "test": test, "seed": seed}
+        file = None if plot is None else drawing_file(plot)
         found: Ranking | JointRanking
         with screen.progress_bars() as progress:
             if len(target or ()) > 1 or is_sets(data):
-                asked = {"--task": task, "--use": use, "--scores": scores != "logme", "--no-cuts": not cuts}
-                refuse(asked, "several targets at once")
+                single = {"--task": task, "--use": use, "--scores": scores != "logme", "--no-cuts": not cuts}
+                refuse(single | {"--source-data": source_data, "--budget": budget, "--plot": plot}, "several targets")
                 found = rank_together(data, target=target, weights=read_weights(weights), progress=progress, **shared)
             else:
                 refuse({"--weight": weights}, "a single target")
@@ -85,14 +83,18 @@ def rank(
                     scores=_names(scores),
                     use=use,
                     every_cut=cuts,
+                    source_data=None if source_data is None else user_path(source_data),
+                    budget=None if budget is None else read_seconds(budget),
                     progress=progress,
                     **shared,
                 )
+                if file is not None:
+                    write_drawing(file, found.drawing)
         answer.update(found.as_dict())
         if not as_json:
             screen.show_rankings(found) if isinstance(found, JointRanking) else screen.show_ranking(found)
-            words = "".join(f" --target {quoted(one)}" for one in target or ())
-            show_next(f"headstart fit {quoted(data)}{words} --backbone {quoted(found.best.name)}")
+            asked = {"input": inputs, "target": target, "group": group, "task": task, "backbone": found.given}
+            show_next(command_of(data, asked | {"test": test, "seed": seed}))
 
 
 @looking.command()

@@ -50,6 +50,18 @@ BudgetEach = Annotated[
         "--budget", help="Time for comparing and learning, as 90s, 5m or 1h; by default 10m, for each target."
     ),
 ]
+Pool = Annotated[
+    str,
+    typer.Option(
+        help="Names, commas between, or a .txt of them; NAME@CUT, NAME/160px; offline: installed; all: and made here."
+    ),
+]
+Scores = Annotated[
+    str, typer.Option(help="Of logme, h_score, transrate, gbc, n_leep, nearest, leep, nce; commas between them.")
+]
+SourceData = Annotated[
+    str | None, typer.Option(help="What the sources learned from: what the data has in common with it is said.")
+]
 Cut = Annotated[int | None, typer.Option(help="Stages frozen; a probe reads after them; negative: from the top.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the examples, for what learns above the cut.")]
 Rate = Annotated[float | None, typer.Option(help="Learning rate of the top stage; settled or found by default.")]

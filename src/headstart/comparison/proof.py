@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ import numpy as np
 from headstart.adaptation import Adapted, adapt_to
 from headstart.checkpoints import Checkpoints
 from headstart.choosing import Choice
-from headstart.comparison.curves import Curve, Labels
 from headstart.comparison.forgetting import Forgetting, forgotten
 from headstart.comparison.ledger import look_at
 from headstart.comparison.luck import AFFORDABLE, on_luck, seconds_for, seed_spread
 from headstart.comparison.verdicts import HARMS, HELPS, Verdict, judge
 from headstart.comparison.worth import CURVE_OF, in_words, worth_in_labels
+from headstart.curves import Curve, Labels
 from headstart.data import Dataset, Finding, spread
 from headstart.devices import steady, undisturbed
 from headstart.ground import Ground
@@ -24,9 +25,10 @@ from headstart.metrics import errors_of
 from headstart.paired import corrected_t
 from headstart.plan import Plan
 from headstart.progress import Progress, silent
-from headstart.ranking.judgement import Overlap, class_overlap
+from headstart.ranking.judgement import Overlap, overlap_of
+from headstart.ranking.outlook import ACCURACY, Expected, expected_of, measure_of, shown
 from headstart.ranking.sources import Ranking
-from headstart.ranking.standings import difference
+from headstart.ranking.standings import Interval, as_interval, gain_over
 from headstart.strategies import Classical, Majority
 from headstart.strategies.probe import DEFAULT_STRENGTH
 from headstart.tasks import Task
@@ -70,19 +72,47 @@ class Forecast:
         by: what said so: "rank", or "held out" (training examples held out in turn).
     """
 
-    gain: tuple[float, float, float]
+    gain: Interval
     by: str
 
     @property
     def words(self) -> str:
         """The forecast in words, in points."""
         value, low, high = (100 * one for one in self.gain)
+        ends = f"[{low:+.1f}, {high:+.1f}]" if math.isfinite(low) else "(too few to tell how sure)"
         whence = "by the ranking" if self.by == "rank" else "by training examples held out in turn"
-        return f"forecast {whence}: {value:+.1f} [{low:+.1f}, {high:+.1f}]"
+        return f"forecast {whence}: {value:+.1f} {ends}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
-        return {**dict(zip(("value", "low", "high"), self.gain, strict=True)), "by": self.by}
+        return {**as_interval(self.gain), "by": self.by}
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What was expected of the test set before it was looked at, and what it showed.
+
+    Attributes:
+        measure: "accuracy", "variance left" or "Brier score".
+        expected: it, with the interval it should lie in nine times in ten.
+        found: what it is.
+        by: what said so: "rank", or "held out" (training examples held out in turn).
+    """
+
+    measure: str
+    expected: Expected
+    found: float
+    by: str
+
+    @property
+    def words(self) -> str:
+        """Both in words."""
+        found = f"{100 * self.found:.1f} %" if self.measure == ACCURACY else f"{self.found:.3g}"
+        return f"{shown(self.expected, self.measure)} was expected; it is {found}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them."""
+        return {"measure": self.measure, **asdict(self.expected), "found": self.found, "by": self.by}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +136,7 @@ class Proof:
         seeds: the mean error on one fold held out, with the run's own seed and with others; empty where none is drawn.
         untried: seconds that other seeds would have taken, where that was too long.
         forecast: of the gain; None where nothing was seen of it before.
+        foretold: of the saved model; None where nothing was seen of it before.
     """
 
     verdict: Verdict | None
@@ -123,6 +154,7 @@ class Proof:
     seeds: tuple[float, ...] = ()
     untried: float = 0.0
     forecast: Forecast | None = None
+    foretold: Foretold | None = None
 
     @property
     def sentence(self) -> str:
@@ -183,6 +215,7 @@ class Proof:
             "seeds": list(self.seeds),
             "untried_seconds": round(self.untried, 1),
             "forecast": None if self.forecast is None else self.forecast.as_dict(),
+            "foretold": None if self.foretold is None else self.foretold.as_dict(),
             "forgetting": None if self.forgetting is None else self.forgetting.as_dict(),
         }
 
@@ -208,7 +241,7 @@ def prove(
     if rival is None and choice.strategy.transfers:
         beside = _without(ground, adapted)
         rival, other, adapted = beside.model, beside.choice, replace(adapted, cpu=(adapted.cpu[0], beside.cpu[0]))
-    overlap = class_overlap(ground.backbone.card, task)
+    overlap = overlap_of(ground.backbone, ground.examples, task)
     outputs = adapted.model.outputs(tested.inputs, contents=tested.contents, progress=progress)
     truth = task.encode(tested.values)
     gaps, plan = _gaps(adapted, outputs, truth), Plan.from_dict(adapted.model.record["plan"])
@@ -216,13 +249,15 @@ def prove(
     with steady(plan.threads):
         seeds = seed_spread(ground, choice) if wait <= AFFORDABLE else ()
     untried = wait if wait > AFFORDABLE else 0.0
+    foretold = _foretold(adapted, len(tested), gaps["tested"] * _beside(ground, truth), ranking)
     lost = forgotten(adapted, tested)
     lucky = on_luck(seeds, task.kind == "classification")
-    shown = Tested(tested, truth, outputs, _held_out(adapted))
+    seen = Tested(tested, truth, outputs, _held_out(adapted))
     mine = "with" if choice.strategy.transfers else "without"
     if rival is None or other is None:
         sides, cpu = {mine: in_words(choice, ground)}, {mine: adapted.cpu[0]}
-        return Proof(None, sides, mine, None, (), None, overlap, gaps, lucky, shown, cpu, lost, seeds, untried)
+        alone = Proof(None, sides, mine, None, (), None, overlap, gaps, lucky, seen, cpu, lost, seeds, untried)
+        return replace(alone, foretold=foretold)
     theirs = rival.outputs(tested.inputs, contents=tested.contents, progress=progress)
     pair = {mine: (outputs, choice), "without" if mine == "with" else "with": (theirs, other)}
     units = np.unique(tested.groups, return_inverse=True)[1] if tested.groups is not None else None
@@ -242,12 +277,13 @@ def prove(
         overlap,
         gaps,
         findings,
-        shown,
+        seen,
         cpu,
         lost,
         seeds,
         untried,
         _forecast(ground, pair["with"][1], pair["without"][1], ranking),
+        foretold,
     )
 
 
@@ -266,10 +302,36 @@ def _forecast(ground: Ground, ours: Choice, theirs: Choice, ranking: Ranking | N
     own, other = (errors_of(ground.task, ground.truth[seen], one.outputs[seen]) for one in (ours.arm, theirs.arm))
     folds = [fold[seen] for fold in ground.folds(ours.folds) if fold[seen].any()]
     if len(folds) < 2:
-        units = np.unique(ground.examples.units[seen], return_inverse=True)[1]
-        return Forecast(difference(other, own, units), "held out")
+        return Forecast(gain_over(np.stack([own, other]), ground.examples.units[seen], 0, 1), "held out")
     found = corrected_t(np.array([(other - own)[fold].mean() for fold in folds]), 1 / len(folds))
-    return Forecast((found.value, max(found.low, -1.0), min(found.high, 1.0)), "held out")
+    lowest, highest = (-1.0, 1.0) if ground.task.kind == "classification" else (-math.inf, math.inf)
+    return Forecast((found.value, max(found.low, lowest), min(found.high, highest)), "held out")
+
+
+def _foretold(adapted: Adapted, tested: int, error: float, ranking: Ranking | None) -> Foretold | None:
+    """Return what was expected of the saved model, by the ranking or by examples held out, beside its error."""
+    choice, ground, measure = adapted.choice, adapted.ground, measure_of(adapted.ground.task)
+    found = 1 - error if measure == ACCURACY else error
+    if ranking is not None and choice.strategy.transfers:
+        told = ranking.outlook.probe if choice.tuning is None else ranking.outlook.tuned or ranking.outlook.probe
+        return Foretold(measure, told, found, "rank")
+    if choice.arm is None or not choice.arm.seen.any():
+        return None
+    seen = choice.arm.seen
+    errors = errors_of(ground.task, ground.truth[seen], choice.arm.outputs[seen])
+    fold = next(iter(ground.folds(choice.folds)), None)
+    if fold is None:
+        return None
+    learned = int((~fold).sum())
+    told = expected_of(errors, ground.examples.units[seen], learned, tested, is_share=measure == ACCURACY)
+    return Foretold(measure, told, found, "held out")
+
+
+def _beside(ground: Ground, truth: np.ndarray) -> float:
+    """Return what a share of the test examples' variance is of the training examples'; 1 where errors are no such."""
+    if ground.task.kind != "regression":
+        return 1.0
+    return float(np.var(truth)) / (float(np.var(ground.truth)) or 1.0)
 
 
 def _held_out(adapted: Adapted) -> tuple[np.ndarray, np.ndarray] | None:
@@ -321,6 +383,6 @@ def _looks(look: int) -> tuple[Finding, ...]:
 
 
 def _attribution(verdict: Verdict, overlap: Overlap) -> tuple[Finding, ...]:
-    if verdict.word != HELPS or not overlap.labels:
+    if verdict.word != HELPS or not overlap.words:
         return ()
     return (Finding("gain_may_be_memory", overlap.words[0]),)

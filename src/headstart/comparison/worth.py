@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.baselines import features_without, fit_without
 from headstart.choosing import Choice
-from headstart.comparison.curves import Curve, Labels, labels_to_match, learning_curve
+from headstart.curves import Curve, Labels, labels_to_match, learning_curve
 from headstart.ground import Ground
 from headstart.metrics import errors_of
 from headstart.strategies import Classical, FromScratch, Majority, Probe

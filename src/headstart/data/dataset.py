@@ -143,9 +143,10 @@ class Dataset:
         share and seed, and everything else is train.
 
         Raises:
-            OptionError: `test` is not in (0, 1).
+            OptionError: `test` is not in (0, 1), or the seed is below 0.
             DataError: a side would be empty.
         """
+        seed = splits.require_seed(seed)
         if not isinstance(test, int | float) or not 0 < test < 1:
             raise OptionError("the test share is out of range.", expected="a number in (0, 1)", got=repr(test))
         if self.given is not None and {"train", "test"} <= set(self.given):

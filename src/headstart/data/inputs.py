@@ -12,8 +12,8 @@ import pandas as pd
 from PIL import Image
 
 from headstart.data.columns import choose_columns, is_missing, require_column
-from headstart.data.dataset import Modality
-from headstart.data.images import channels_of, open_image
+from headstart.data.dataset import Dataset, Modality
+from headstart.data.images import channels_of, open_image, perceptual_hash
 from headstart.data.reading import as_picture
 from headstart.data.tables import TABLE_SUFFIXES, image_files, read_table_file, visible_files
 from headstart.errors import DataError, OptionError
@@ -59,6 +59,37 @@ def gather(inputs: object, modality: Modality, columns: Sequence[str]) -> list[G
     if not found:
         raise DataError("there is nothing to predict.", expected="files, folders, texts, or - for standard input")
     return found
+
+
+def inputs_like(source: object, modality: Modality, columns: Sequence[str]) -> tuple[list[Any], int]:
+    """Return texts, or the perceptual hashes of pictures, from wherever they stand: what others may be the same as.
+
+    Beside them how many could not be read.
+
+    Args:
+        source: files, folders, tables, texts or pictures, as `gather` takes them, or a data set that was read.
+        modality: "image" or "text".
+        columns: of a table; inferred where it has none of these.
+
+    Raises:
+        DataError: there is nothing that can be read.
+    """
+    source = source.inputs if isinstance(source, Dataset) else source
+    if isinstance(source, Sequence) and not len(source):
+        raise DataError("no examples that a source learned from were given.", expected=f"{modality}s", got="none")
+    try:
+        given = gather(source, modality, columns)
+    except OptionError:
+        given = gather(source, modality, ())
+    checked = [one.checked(0) for one in given]
+    readable = [one.value for one in checked if one.error is None]
+    if not readable:
+        raise DataError(
+            f"nothing that a source learned from can be read as {modality}s.", got=checked[0].error or "nothing"
+        )
+    if modality == "image":
+        readable = [perceptual_hash(open_image(one, hint_size=64)) for one in readable]
+    return readable, len(checked) - len(readable)
 
 
 def as_file_or_text(item: object) -> object:

@@ -12,8 +12,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
+
+from headstart.errors import OptionError
 
 TEST_SHARE = 0.2
 """What is held out where nothing is said."""
@@ -21,6 +24,20 @@ TEST_SHARE = 0.2
 TOLERATED = 0.25
 UNITS_FOR_TEST = 3
 FULL_RANGE = 2**64
+SEEDS = 2**32
+
+
+def require_seed(seed: int) -> int:
+    """Return a seed that every library here takes.
+
+    Raises:
+        OptionError: it is none.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < SEEDS:
+        raise OptionError(
+            "the seed is out of range.", expected=f"a whole number from 0 to {SEEDS - 1:,}", got=repr(seed)
+        )
+    return int(seed)
 
 
 def draw(key: str, seed: int) -> float:

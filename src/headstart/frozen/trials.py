@@ -45,6 +45,7 @@ def choose_execution(
     inputs: Sequence[Any],
     contents: Sequence[str] | None = None,
     *,
+    like: Execution | None = None,
     progress: Progress = silent,
 ) -> Execution:
     """Return the fastest way to compute the features of inputs that gives the features of fp32.
@@ -56,6 +57,8 @@ def choose_execution(
         backbone: the network.
         inputs: (n,) files, pictures, arrays or texts.
         contents: (n,) the hash of each input's content, where it is known.
+        like: the way that was the fastest for another network: where it is faithful to this one and clearly faster
+            than the plain one, no other is tried, nor later for these inputs.
         progress: called with (phase, done, total).
 
     Raises:
@@ -70,8 +73,17 @@ def choose_execution(
     plain, n = Execution(), len(inputs)
     seconds = trial.seconds(plain)
     if n * seconds < WORTH:
-        return replace(plain, precision=allowed[0], cached=backbone.architecture["library"] != "static")
+        is_cached = backbone.architecture["library"] != "static"
+        return replace(plain, precision=allowed[0], cached=is_cached, seconds=seconds)
     plain = replace(plain, cached=seconds >= CHEAP, seconds=seconds)
+    memory = shelf_for(backbone, plain, kind="way", of=digest_of(trial.contents), allowed=list(allowed))
+    wanted = memory.recall() or (None if like is None else [like.precision, like.backend])
+    if wanted not in (None, [plain.precision, plain.backend]) and (wanted[1] == "eager" or n * seconds >= REPAYS):
+        found = trial.fastest(plain, trial.timed([replace(plain, precision=wanted[0], backend=wanted[1])]))
+        if found != plain:
+            memory.remember(wanted)
+            progress("trying how to run", 1, 1)
+            return found
     ways = trial.timed([replace(plain, precision=precision) for precision in allowed])
     if n * min(way.seconds for way in (plain, *ways)) >= REPAYS and choose_device().type == "cpu" and has_openvino():
         ways += trial.timed([replace(plain, precision=precision, backend="openvino") for precision in allowed])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from headstart.heads.logistic import Problem, class_weights
 from headstart.heads.spanned import Spanned
 from headstart.tasks import UNKNOWN, Task
 
-__all__ = ["ABSENT", "MANY", "SHRINKAGE", "Head", "LinearHead", "Parts", "fit_head", "imbalance"]
+__all__ = ["ABSENT", "MANY", "SHRINKAGE", "Head", "LinearHead", "Parts", "as_met", "fit_head", "imbalance"]
 
 Scale: TypeAlias = float | np.ndarray
 """Of all outputs, or of each (c,)."""
@@ -152,6 +152,26 @@ def fit_head(
     if rows is not None:
         fitted = np.isin(np.arange(len(truth)), rows) if rows.dtype != bool else rows
     return Parts(features, truth, task, [fitted]).heads(strength, balanced=balanced, tolerance=tolerance)[0]
+
+
+def as_met(features: Any, asked: np.ndarray, fitted: np.ndarray) -> Any:
+    """Return rows (m, d) that are asked as a head meets them that was fitted on others.
+
+    Of sparse rows only what occurs there is left, at unit length again: a word that no fitted text holds weighs
+    nothing, and would only make what the others say of a text the less.
+
+    Args:
+        features: (n, d), dense or sparse.
+        asked: their places, or a mask (n,).
+        fitted: the places that the head was fitted on, or a mask (n,).
+    """
+    rows = features[asked]
+    if not issparse(features):
+        return rows
+    from sklearn.preprocessing import normalize  # a model that only answers needs none of scikit-learn
+
+    occurs = np.asarray((features[fitted] != 0).sum(0)).ravel() > 0
+    return normalize(rows.multiply(occurs).tocsr())
 
 
 class Parts:

@@ -7,12 +7,18 @@ None holds a table of all pairs of examples.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, stats
 
+from headstart.data import spread
+from headstart.statistics import LEVEL
 from headstart.tasks import Task
+
+Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 
 CHUNK = 4096
 """Examples that are turned into fp64 at once."""
@@ -31,6 +37,22 @@ ENERGY, COMPONENTS = 0.8, 5
 """N-LEEP: the share of variance that is kept, and the components for each class, as in its paper."""
 
 NEIGHBOURS = 5
+
+HALVES, HALVED_FROM = 20, 1_000
+"""Halves of the units that a score is taken on again for its interval, of at most so many examples."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score with its 95 % interval; None where there are too few examples to tell."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the fields as JSON holds them."""
+        return asdict(self)
 
 
 def logme(features: np.ndarray, targets: np.ndarray) -> float:
@@ -84,6 +106,7 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
     covariance, shrinkage = ledoit_wolf(table, assume_centered=True)
     if shrinkage >= 1:
         return 0.0
+    covariance.flat[:: len(covariance) + 1] += TINY * float(np.trace(covariance)) / len(covariance)
     means, shares = _means(table, labels)
     inner = means * linalg.cho_solve(linalg.cho_factor(covariance), means.T).T
     return float((1 - shrinkage) * (shares * inner.sum(1)).sum())
@@ -110,7 +133,7 @@ def gbc(features: np.ndarray, labels: np.ndarray) -> float:
     """
     table = _principal(features, CLOSE)
     classes = np.unique(labels)
-    floor = TINY + 1e-6 * float(table.var())
+    floor = TINY + 1e-9 * float(table.var())
     means = np.stack([table[labels == one].mean(0) for one in classes])
     spreads = np.stack([table[labels == one].var(0) + floor for one in classes])
     halves = np.log(spreads).sum(1) / 2
@@ -129,13 +152,17 @@ def n_leep(features: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> float:
     Features are reduced to the principal components that hold 80 % of their variance; there are five components a
     class, here with diagonal covariances.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
+    if len(features) < 2:
+        return 0.0
     table = _principal(features, features.shape[1], ENERGY)
     components = min(COMPONENTS * len(np.unique(labels)), max(1, len(labels) // 2), len(np.unique(table, axis=0)))
     mixture = GaussianMixture(components, covariance_type="diag", reg_covar=1e-3, random_state=seed)
     scale = float(table.std()) or 1.0
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         return leep(mixture.fit(table / scale).predict_proba(table / scale), labels)
 
 
@@ -190,6 +217,8 @@ def nearest(features: np.ndarray, targets: np.ndarray, folds: Sequence[np.ndarra
     for held in folds:
         model = kind(min(NEIGHBOURS, int((~held).sum())), algorithm="brute").fit(table[~held], targets[~held])
         answers[held], seen = model.predict(table[held]), seen | held
+    if not seen.any():
+        return math.nan
     if not is_number:
         return float((answers == targets)[seen].mean())
     left = ((answers - targets)[seen] ** 2).sum()
@@ -230,6 +259,54 @@ def score_of(
     return float(np.mean([SCORES[name](features, column, folds, False) for column in columns])) if columns else None
 
 
+def score_with_interval(
+    name: str,
+    features: np.ndarray,
+    truth: np.ndarray,
+    task: Task,
+    folds: Sequence[np.ndarray],
+    source: np.ndarray | None,
+    units: np.ndarray,
+    halves: int = HALVES,
+) -> Score | None:
+    """Return a score and how far it may be off, from halves of the units (Shao and Wu 1989); None as `score_of`.
+
+    Of a half, drawn without replacement, a mean scatters around that of the whole as the whole does around the truth.
+    A bootstrap's copies would make features look better than they are: an example answers for its own copy.
+
+    Args:
+        name: of the score.
+        features: (n, d).
+        truth: as `Task.encode` gives it.
+        task: what is predicted.
+        folds: masks (n,) of what is held out, for scores that need it.
+        source: (n, z) probabilities that the source's own head gives its classes; None where it is not known.
+        units: (n,) the number of the unit (group, or copies) of each example.
+        halves: that are drawn; 0 gives no interval.
+    """
+    value = score_of(name, features, truth, task, folds, source)
+    if value is None:
+        return None
+    few = spread(len(features), HALVED_FROM)
+    _, place = np.unique(units[few], return_inverse=True)
+    dice, k = np.random.default_rng(0), int(place.max()) + 1
+    found = []
+    for _ in range(halves if k >= 2 else 0):
+        half = few[np.isin(place, dice.permutation(k)[: -(-k // 2)])]
+        own = None if source is None else source[half]
+        parts = [fold[half] for fold in folds if fold[half].any() and not fold[half].all()]
+        one = score_of(name, features[half], truth[half], task, parts, own)
+        if one is not None and math.isfinite(one):
+            found.append(one)
+    if len(found) < 2:
+        return Score(value)
+    wide = Z * float(np.std(found, ddof=1)) * math.sqrt(len(few) / len(features))
+    lowest, highest = BOUNDS.get(name, (-math.inf, math.inf))
+    if name == "nearest" and task.kind != "regression":
+        lowest = 0.0
+    return Score(value, max(lowest, value - wide), min(highest, value + wide))
+
+
 def _evidence(features: np.ndarray, truth: np.ndarray, _folds: Sequence[np.ndarray], is_number: bool) -> float:
     if is_number:
         return logme(features, truth[:, None])
@@ -256,6 +333,11 @@ OF_SOURCE: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 """Those of the source's own answers, where its head is known."""
 
 NAMES = (*SCORES, *OF_SOURCE)
+
+BOUNDS = {"h_score": (0.0, math.inf), "nearest": (-math.inf, 1.0)} | dict.fromkeys(
+    ("gbc", "n_leep", "leep", "nce"), (-math.inf, 0.0)
+)
+"""What a score cannot lie beyond."""
 
 
 def _spectrum(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,11 @@ from headstart.data.pooling import read_several
 from headstart.devices import undisturbed
 from headstart.errors import OptionError
 from headstart.progress import Progress, silent
-from headstart.ranking.sources import Contender, Ranking, rank_sources, without_test
+from headstart.ranking.contenders import Contender
+from headstart.ranking.pools import Variant, named
+from headstart.ranking.racing import race
+from headstart.ranking.sources import Ranking, rank_sources, without_test
+from headstart.wording import some
 
 SCHEMA = "headstart.rank_several/1"
 SMALLEST = 1e-12
@@ -44,6 +48,12 @@ class JointRanking:
     def best(self) -> Backbone:
         """The source that serves all targets best."""
         return next(iter(self.rankings.values())).backbones[next(iter(self.errors))]
+
+    @property
+    def given(self) -> str:
+        """What it was named as."""
+        name, first = next(iter(self.errors)), next(iter(self.rankings.values()))
+        return next(one.given for one in first.contenders if one.name == name)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the ranking as `headstart rank --json` prints it; docs/json.md names every field."""
@@ -102,18 +112,43 @@ def rank_targets(
 ) -> JointRanking:
     """Rank sources on examples with several targets, of which nothing is held out any more; see `rank_together`."""
     own = _settled(weights or {}, [task.target for task in train.tasks])
+    given, left_out = named(backbones, train.modality)
     rankings: dict[str, Ranking] = {}
+    left, raced = _raced(train, given, seed, progress)
     for task in train.tasks:
         loaded = next(iter(rankings.values())).backbones.values() if rankings else None
-        sources = backbones if loaded is None else list(loaded)
-        rankings[task.target] = rank_sources(train.only(task), sources, seed=seed, progress=progress)
+        sources = left if loaded is None else list(loaded)
+        rankings[task.target] = rank_sources(train.only(task), sources, is_raced=True, seed=seed, progress=progress)
     names = [one.name for one in next(iter(rankings.values())).contenders if one.transfers]
     total = sum(own.values())
     errors = {
         name: sum(own[target] * _beside_guessing(one, name) for target, one in rankings.items()) / total
         for name in names
     }
-    return JointRanking(train.name, rankings, own, dict(sorted(errors.items(), key=lambda one: one[1])), notes)
+    ordered = dict(sorted(errors.items(), key=lambda one: one[1]))
+    return JointRanking(train.name, rankings, own, ordered, (*notes, *left_out, *raced))
+
+
+def _raced(
+    train: Dataset, names: Sequence[str | Backbone], seed: int, progress: Progress
+) -> tuple[list[str | Backbone], tuple[str, ...]]:
+    """Return the sources that a race leaves for any of the targets, and say which it leaves out for all of them.
+
+    Raises:
+        OptionError: one is to be read at a cut.
+    """
+    variants = [Variant.of(name) for name in names]
+    at_cut = next((str(one) for one in variants if one.cut is not None), None)
+    if at_cut is not None:
+        raise OptionError("several targets are served by a source as a whole.", got=at_cut, hint="leave out the @")
+    kept = {
+        one.source: None
+        for task in train.tasks
+        for one in race(train.only(task), variants, seed=seed, progress=progress)[0]
+    }
+    left_out = [str(one) for one in variants if one.source not in kept]
+    words = (f"left out after a race, as other sources are better for every target: {some(left_out)}",)
+    return [one.source for one in variants if one.source in kept], words if left_out else ()
 
 
 def _settled(weights: Mapping[str, float], targets: Sequence[str]) -> dict[str, float]:

@@ -5,85 +5,50 @@ Test labels are never read.
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
-from scipy.special import softmax
 
-from headstart import baselines, metrics
+from headstart import metrics, plots
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.card import Card
-from headstart.backbones.sources import source_head
-from headstart.checkpoints import Checkpoints
-from headstart.data import TEST_SHARE, Dataset, Finding, check, read, spread
+from headstart.data import TEST_SHARE, Dataset, Finding, check, read, splits
+from headstart.data.inputs import inputs_like
 from headstart.devices import undisturbed
-from headstart.errors import BackboneError, DataError, OptionError
-from headstart.frozen.execution import EXACT
-from headstart.frozen.trials import choose_execution
-from headstart.ground import Ground, begin, require_one_target
+from headstart.errors import OptionError
+from headstart.ground import require_one_target
 from headstart.progress import Progress, silent
-from headstart.ranking.judgement import COMMERCIAL, Advice, Overlap, advise, class_overlap, licence_findings
-from headstart.ranking.pools import named, require_names
-from headstart.ranking.scores import NAMES, OF_SOURCE, score_of
-from headstart.ranking.standings import Standing, standings
-from headstart.statistics import FEWER_RESAMPLES, Measure
-from headstart.strategies import Classical, FromScratch, Probe
-from headstart.strategies.probe import Fitted
-from headstart.tasks import Kind, Task
+from headstart.ranking.contenders import (
+    WEIGHTED,
+    Contender,
+    Read,
+    at_every_cut,
+    at_speed,
+    begun,
+    called,
+    lightest,
+    rank_of,
+    read_at,
+    standing,
+    without_transfer,
+)
+from headstart.ranking.judgement import COMMERCIAL, Advice, Overlap, advise, licence_findings, overlap_of
+from headstart.ranking.outlook import Outlook, outlook
+from headstart.ranking.pools import Variant, by_source, named, require_names
+from headstart.ranking.racing import Dropped, race, raced_in_words
+from headstart.ranking.scores import NAMES
+from headstart.ranking.standings import gain_over, optimism
+from headstart.tasks import Kind
+from headstart.telling import TITLES
+from headstart.wording import count
 
-SCHEMA = "headstart.rank/1"
-RANDOM = "random weights"
-SCORED_ON = 5_000
-"""Examples that transferability scores are taken on, at most."""
+SCHEMA = "headstart.rank/2"
 
-FOLDS = 5
+JUDGED = metrics.HEADLINE | {"multilabel": "brier_score"}
+"""By kind of task the metric that is shown: it orders sources as their errors do."""
 
-
-@dataclass(frozen=True, eq=False)
-class Contender:
-    """One source read at one cut, or one way without transfer.
-
-    Attributes:
-        name: of the backbone, or "majority", "classical", "random weights".
-        cut: where it is read: the number of frozen stages, or "top"; "" without a network.
-        transfers: whether anything is carried over.
-        measures: what its probe answered out of fold; name to measure.
-        errors: (k,) on each training example that was held out once: 1 for a wrong label, or the quadratic error.
-        units: (k,) the number of the unit (group, or copies) of each.
-        scores: transferability scores by name; None where one does not apply.
-        seconds: that its features and its probe took.
-        card: of the backbone; None without one.
-        standing: among all contenders.
-    """
-
-    name: str
-    cut: int | str
-    transfers: bool
-    measures: dict[str, Measure]
-    errors: np.ndarray
-    units: np.ndarray
-    seconds: float
-    scores: dict[str, float | None] = field(default_factory=dict)
-    card: Card | None = None
-    standing: Standing | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the contender as JSON holds it."""
-        return {
-            "name": self.name,
-            "cut": self.cut,
-            "transfers": self.transfers,
-            **(self.standing.as_dict() if self.standing is not None else {}),
-            "metrics": {name: one.as_dict() for name, one in self.measures.items()},
-            "scores": self.scores,
-            "seconds": round(self.seconds, 2),
-            "card": None if self.card is None else self.card.as_dict(),
-        }
+ERRORS = {"classification": "accuracy", "multilabel": "the Brier score", "regression": "the squared error"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +63,14 @@ class Ranking:
         units: groups among them, or examples.
         headline: the metric that is shown.
         contenders: the best first.
-        cuts: the first source, read at every cut; the lowest cut first.
+        cuts: the best source, read at every cut, the lowest first, and all of them together, weighted.
         advice: whether to transfer, with its reasons.
         overlap: what the best source may have seen of the target.
         notes: what was decided, in words.
         findings: what is wrong with the data.
+        outlook: what the test set will show with the best source.
+        weights: what each cut weighs where all are read together; empty where only the top was read.
+        dropped: what a race left behind.
         backbones: the sources by name, loaded.
     """
 
@@ -118,6 +86,9 @@ class Ranking:
     overlap: Overlap
     notes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    outlook: Outlook
+    weights: dict[str, float] = field(default_factory=dict)
+    dropped: tuple[Dropped, ...] = ()
     backbones: dict[str, Backbone] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -127,6 +98,33 @@ class Ranking:
     def best(self) -> Contender:
         """The source that stands highest."""
         return next(one for one in self.contenders if one.transfers)
+
+    @property
+    def given(self) -> str:
+        """What it was named as."""
+        return self.best.given
+
+    @property
+    def best_cut(self) -> int | str | None:
+        """Where the best source is read best; None where only the top was read."""
+        single = [one for one in self.cuts if one.cut != WEIGHTED]
+        return min(single, key=rank_of).cut if single else None
+
+    @property
+    def deepest_cut(self) -> int | str | None:
+        """The highest cut that a probe reads as well, as far as can be told, as the best one."""
+        level = [one.cut for one in self.cuts if one.cut != WEIGHTED and one.standing is not None and one.standing.ties]
+        return level[-1] if level else None
+
+    @property
+    def drawing(self) -> str:
+        """How contenders stand against what they cost, as SVG."""
+        rows = [
+            (one.label, one.seconds, one.measures[self.headline], one.standing.ties, one.transfers)
+            for one in self.contenders
+            if one.standing is not None and self.headline in one.measures
+        ]
+        return plots.standings(rows, TITLES.get(self.headline, self.headline))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the ranking as `headstart rank --json` prints it; docs/json.md names every field."""
@@ -140,7 +138,12 @@ class Ranking:
             "headline": self.headline,
             "contenders": [one.as_dict() for one in self.contenders],
             "cuts": [one.as_dict() for one in self.cuts],
+            "best_cut": self.best_cut,
+            "deepest_cut": self.deepest_cut,
+            "weights": self.weights,
+            "dropped": [one.as_dict() for one in self.dropped],
             **self.advice.as_dict(),
+            "outlook": self.outlook.as_dict(),
             "overlap": self.overlap.as_dict(),
             "notes": list(self.notes),
             "warnings": [{"code": finding.code, "text": finding.text} for finding in self.findings],
@@ -159,6 +162,8 @@ def rank(
     scores: Sequence[str] = ("logme",),
     use: str | None = None,
     every_cut: bool = True,
+    source_data: object = None,
+    budget: float | None = None,
     test: float = TEST_SHARE,
     seed: int = 0,
     progress: Progress = silent,
@@ -167,16 +172,21 @@ def rank(
 
     Every source costs one pass over the training examples, which is kept: what is chosen afterwards begins at once.
     Sources are compared by what a linear probe answers to examples it was not fitted on, all on the same folds,
-    beside the same network with random weights, a linear model on classical features, and the commonest answer.
+    beside the lightest of their networks with random weights, a linear model on classical features, and the commonest
+    answer.
 
     Args:
         data, input, target, group, task: as `read` takes them.
         backbones: names as `load_backbone` takes them, or loaded ones; "offline" is every one that is installed and
             reads what the data holds, "all" these and the models made here in the working folder; a text file stands
-            for the names in its lines.
+            for the names in its lines; NAME@CUT is read at a cut, and NAME/160px reads smaller pictures. More than
+            ten are raced: on a few examples first, so that the hopeless cost little.
         use: "commercial" says which licences forbid that, or are not stated.
         scores: transferability scores to add: names in `headstart.ranking.scores.NAMES`.
         every_cut: read the best source at every cut as well.
+        source_data: what the sources learned from, where it is at hand: files, folders, tables, texts or pictures, or
+            what `read` returns. What the target has nearly in common with it is said.
+        budget: seconds that reading sources on all examples may take, above 0; the best of a race come first.
         test: the share that is held out, as `fit` holds it out; it is not looked at.
         seed: of the split and the folds.
         progress: called with (phase, done, total).
@@ -195,10 +205,25 @@ def rank(
         raise OptionError("there is no such score.", expected=", ".join(NAMES), got=", ".join(unknown))
     if use not in (None, COMMERCIAL):
         raise OptionError("the use is unknown.", expected=COMMERCIAL, got=repr(use))
+    if budget is not None and not budget > 0:
+        raise OptionError("the budget is out of range.", expected="seconds above 0", got=repr(budget))
     dataset = read(data, input=input, target=target, group=group, task=task, progress=progress)
     require_one_target(dataset)
     train, held = without_test(dataset, test, seed)
-    found = rank_sources(train, backbones, scores=scores, every_cut=every_cut, seed=seed, progress=progress)
+    taught, unread = ((), 0) if source_data is None else inputs_like(source_data, train.modality, dataset.columns)
+    if unread:
+        held += f"; {count(unread, 'example')} of the sources' data cannot be read"
+    found = rank_sources(
+        train,
+        backbones,
+        scores=scores,
+        every_cut=every_cut,
+        taught=taught,
+        budget=budget,
+        tested=len(dataset) - len(train),
+        seed=seed,
+        progress=progress,
+    )
     cards = [one.card for one in found.contenders if one.card is not None]
     licences = [one for card in cards for one in licence_findings(card)] if use == COMMERCIAL else []
     return replace(found, notes=(held, *found.notes), findings=(*check(dataset), *licences))
@@ -211,44 +236,81 @@ def rank_sources(
     *,
     scores: Sequence[str] = (),
     every_cut: bool = False,
+    taught: Sequence[Any] = (),
+    budget: float | None = None,
+    is_raced: bool = False,
+    tested: int = 0,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Ranking:
-    """Rank sources on examples that have been read, and of which nothing is held out any more; see `rank`."""
-    names, left_out = named(backbones, train.modality)
-    grounds = [_ground(train, name, seed, progress) for name in names]
-    require_names([ground.backbone.name for ground in grounds])
-    seen = [_read_at_top(ground, scores) for ground in grounds]
-    first = seen[0].ground
-    rivals = _without_transfer(first, scores)
-    ordered = sorted(_standing([*(one.contender for one in seen), *rivals]), key=_rank_of)
+    """Rank sources on examples that have been read, and of which nothing is held out any more; see `rank`.
+
+    Args:
+        train, backbones, scores, every_cut, budget, seed, progress: as `rank` takes them.
+        taught: what the sources learned from, where it is at hand.
+        is_raced: whether a race was run before: all of them are read.
+        tested: test examples that the outlook is for; 0 where it is not known how many.
+    """
+    seed = splits.require_seed(seed)
+    given, left_out = named(backbones, train.modality)
+    variants, dropped = [Variant.of(one) for one in given], list[Dropped]()
+    if not is_raced:
+        variants, dropped = race(train, variants, budget=budget, seed=seed, progress=progress)
+    seen = _read(train, variants, scores, seed, progress)
+    rivals = without_transfer(lightest([one.ground for one in seen]), scores)
+    ordered = sorted(standing([*(one.contender for one in seen), *rivals]), key=rank_of)
     best, rival = (next(one for one in ordered if one.transfers is wanted) for wanted in (True, False))
-    winner = next(one.ground for one in seen if one.contender.name == best.name)
-    overlap = class_overlap(winner.backbone.card, winner.task)
-    headline = metrics.HEADLINE[winner.task.kind]
+    winner = next(one for one in seen if one.contender.label == best.label)
+    ground, (cuts, weights) = winner.ground, at_every_cut(winner, scores) if every_cut else ((), {})
+    overlap = overlap_of(ground.backbone, ground.examples, ground.task, taught)
+    headline, own = JUDGED[ground.task.kind], np.stack([one.contender.errors for one in seen])
     return Ranking(
         train.name,
-        winner.task.target,
-        winner.task.kind,
-        len(winner.examples),
-        len(np.unique(winner.examples.units)),
+        ground.task.target,
+        ground.task.kind,
+        len(ground.examples),
+        len(np.unique(ground.examples.units)),
         headline if headline in best.measures else next(iter(best.measures)),
         tuple(ordered),
-        _at_every_cut(winner, scores) if every_cut else (),
+        cuts,
         advise(
-            best.errors,
-            rival.errors,
-            best.units,
-            source=best.name,
+            gain_over(np.stack([one.errors for one in ordered]), best.units, ordered.index(best), ordered.index(rival)),
+            len(np.unique(best.units)),
+            source=best.label,
             without=rival.name,
-            metric="accuracy" if winner.task.kind == "classification" else "the squared error",
+            metric=ERRORS[ground.task.kind],
             overlap=overlap,
         ),
         overlap,
-        left_out,
+        (*left_out, *raced_in_words(dropped)),
         (),
+        outlook(ground, winner.fitted, best.errors, winner.cut, tested, optimism(own, best.units)),
+        weights,
+        tuple(dropped),
         {one.contender.name: one.ground.backbone for one in seen},
     )
+
+
+def _read(
+    train: Dataset, variants: Sequence[Variant], scores: Sequence[str], seed: int, progress: Progress
+) -> list[Read]:
+    """Read all sources, once it is known that there are such sources and cuts."""
+    cuts = by_source(variants)
+    grounds = {source: begun(train, source, seed, progress, own) for source, own in cuts.items()}
+    require_names(
+        [
+            called(ground.backbone.card.name, None if cut is None else ground.backbone.replay.resolve(cut))
+            for source, ground in grounds.items()
+            for cut in cuts[source]
+        ]
+    )
+    seen, like = list[Read](), None
+    for source, slow in grounds.items():
+        ground = at_speed(slow, like)
+        like, given = ground.execution, source if isinstance(source, str) else source.name
+        for one in read_at(ground, cuts[source], scores):
+            seen.append(replace(one, contender=replace(one.contender, given=given)))
+    return seen
 
 
 def without_test(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, str]:
@@ -258,121 +320,3 @@ def without_test(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, st
         return replace(learned, given=None), "the test part is not looked at"
     train, _ = dataset.split(test=share, seed=seed)
     return train, f"what fit holds out as the test set (seed {seed}) is not looked at"
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """A source, and what its examples are there."""
-
-    contender: Contender
-    ground: Ground
-
-
-def _ground(train: Dataset, source: str | Backbone, seed: int, progress: Progress) -> Ground:
-    """Return the ground of one source, run in the way that is fastest here."""
-    ground = begin(train, None, source, seed, Checkpoints(), progress)
-    examples = ground.examples
-    way = choose_execution(ground.backbone, examples.inputs, examples.contents, progress=progress)
-    ground = replace(ground, execution=way)
-    return ground if ground.is_faithful else replace(ground, execution=EXACT)
-
-
-def _read_at_top(ground: Ground, scores: Sequence[str]) -> _Seen:
-    begun = time.perf_counter()
-    fitted = ground.probe(Probe())
-    seconds = time.perf_counter() - begun
-    card = ground.backbone.card
-    contender = _contender(ground, card.name, "top", fitted, seconds, transfers=True)
-    return _Seen(replace(contender, card=card, scores=_scored(ground, ground.features, scores, card)), ground)
-
-
-def _without_transfer(ground: Ground, scores: Sequence[str]) -> list[Contender]:
-    """Return what needs no source: the same network with random weights, classical features, the commonest answer."""
-    begun = time.perf_counter()
-    random = replace(ground, backbone=FromScratch().begin(ground.backbone, ground.seed))
-    fitted = random.probe(Probe())
-    spent = time.perf_counter() - begun
-    blank = _contender(random, RANDOM, "top", fitted, spent, transfers=False)
-    blank = replace(blank, scores=_scored(random, random.features, scores))
-    begun = time.perf_counter()
-    _, classical = baselines.fit_without(Classical(), ground.examples, ground.task, seed=ground.seed)
-    spent = time.perf_counter() - begun
-    constant = replace(fitted, outputs=baselines.majority(ground.examples, ground.task, len(ground.examples)))
-    return [
-        blank,
-        _contender(ground, baselines.CLASSICAL, "", classical, spent, transfers=False),
-        _contender(ground, baselines.MAJORITY, "", constant, 0.0, transfers=False),
-    ]
-
-
-def _at_every_cut(ground: Ground, scores: Sequence[str]) -> tuple[Contender, ...]:
-    """Return one source, read at every cut where its state can be read, the lowest first; from one pass."""
-    cuts = readable_cuts(ground.backbone)
-    everywhere = replace(ground, cuts=cuts)
-    found = []
-    for cut in (*cuts, None):
-        begun = time.perf_counter()
-        fitted = everywhere.probe(Probe(cut=cut))
-        spent = time.perf_counter() - begun
-        own = _contender(ground, ground.backbone.name, "top" if cut is None else cut, fitted, spent, transfers=True)
-        found.append(replace(own, scores=_scored(ground, everywhere.features_at(cut), scores)))
-    return tuple(_standing(found))
-
-
-def readable_cuts(backbone: Backbone) -> tuple[int, ...]:
-    """Return the cuts below the top at which a probe can read."""
-    batch = backbone.example_batch()
-    cuts = []
-    for cut in range(1, backbone.n_stages):
-        with contextlib.suppress(BackboneError), torch.no_grad():
-            backbone.read_at(batch, cut)
-            cuts.append(cut)
-    return tuple(cuts)
-
-
-def _contender(
-    ground: Ground, name: str, cut: int | str, fitted: Fitted, seconds: float, *, transfers: bool
-) -> Contender:
-    if not fitted.seen.any():
-        raise DataError(
-            "there are too few examples to compare sources on.",
-            expected="two or more examples of a class",
-            hint="add labelled examples",
-        )
-    truth, outputs, seen = ground.truth, fitted.outputs, fitted.seen
-    units = ground.units[seen] if ground.units is not None else None
-    measures = metrics.measure(ground.task, truth[seen], outputs[seen], units, resamples=FEWER_RESAMPLES)
-    errors = _errors(ground.task, truth[seen], outputs[seen])
-    return Contender(name, cut, transfers, measures, errors, ground.examples.units[seen], seconds)
-
-
-def _errors(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-    """Return 1 for each wrong label; where there are no single labels, the quadratic error."""
-    if task.kind == "classification":
-        return np.asarray(task.decide(outputs) != truth, dtype=np.float64)
-    return metrics.quadratic_errors(task, truth, outputs)
-
-
-def _standing(contenders: Sequence[Contender]) -> list[Contender]:
-    """Return contenders with their standings among each other."""
-    found = standings(np.stack([one.errors for one in contenders]), contenders[0].units)
-    return [replace(one, standing=standing) for one, standing in zip(contenders, found, strict=True)]
-
-
-def _rank_of(contender: Contender) -> int:
-    assert contender.standing is not None
-    return contender.standing.rank
-
-
-def _scored(
-    ground: Ground, features: np.ndarray, scores: Sequence[str], card: Card | None = None
-) -> dict[str, float | None]:
-    """Return scores of features, on a sample where there are very many examples.
-
-    With a card they are those of a source's top, where its own head, if it is known, gives answers as well.
-    """
-    few = spread(len(features), SCORED_ON)
-    masks = [mask[few] for mask in ground.folds(FOLDS)]
-    head = source_head(card) if card is not None and set(scores) & set(OF_SOURCE) else None
-    source = None if head is None else softmax(features[few] @ head[0].T + head[1], axis=1)
-    return {name: score_of(name, features[few], ground.truth[few], ground.task, masks, source) for name in scores}

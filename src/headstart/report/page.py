@@ -142,7 +142,7 @@ def _sources(result: Result) -> list[dict[str, str]]:
         standing = one.standing
         place = f"{standing.rank}" + (f" [{standing.low}–{standing.high}]" if standing.low < standing.high else "")
         shown = measure_in_words(headline, one.measures.get(headline))
-        rows.append({"name": one.name, "rank": place, "measure": shown, "seconds": f"{one.seconds:.1f}"})
+        rows.append({"name": one.label, "rank": place, "measure": shown, "seconds": f"{one.seconds:.1f}"})
     return rows
 
 
@@ -166,6 +166,8 @@ def _metrics(result: Result) -> dict[str, Any]:
         words += f", tested at {proof.verdict.alpha:.3g}; {proof.verdict.gain.method})."
     if proof.forecast is not None:
         words += f" {capital(proof.forecast.words)} points."
+    if proof.foretold is not None:
+        words += f" {capital(proof.foretold.words)}."
     if also:
         words += f" Described, not claimed: {', '.join(also)} with transfer."
     return {"columns": ["this model", *names], "metrics": rows, "test_words": words}

@@ -174,7 +174,7 @@ def copied(backbone: Backbone) -> Backbone:
     trunk = deepcopy(backbone.trunk)
     for parameter in trunk.parameters():
         parameter.requires_grad_(False)
-    own = replace(backbone, trunk=trunk, known_plan=backbone.replay.plan, _lock=threading.RLock())
+    own = replace(backbone, trunk=trunk, known_plan=backbone.replay.plan, typical=None, _lock=threading.RLock())
     own.replay.shapes = backbone.replay.shapes
     return own
 

@@ -10,7 +10,7 @@ import numpy as np
 from headstart import metrics
 from headstart.data import Dataset, splits
 from headstart.errors import OptionError
-from headstart.heads import LinearHead, Parts, fit_head, imbalance
+from headstart.heads import LinearHead, Parts, as_met, fit_head, imbalance
 from headstart.progress import Progress, silent
 from headstart.tasks import UNKNOWN, Task
 
@@ -212,7 +212,7 @@ def _try(question: _Question, strength: float, *, balanced: bool) -> _Trial:
     outputs, seen = np.zeros(shape), np.zeros(len(truth), dtype=bool)
     heads = question.parts.heads(strength, balanced=balanced, tolerance=CHOOSING_TOLERANCE)
     for held, head in zip(question.folds, heads, strict=True):
-        outputs[held] = task.outputs(head.logits(question.features[held]))
+        outputs[held] = task.outputs(head.logits(as_met(question.features, held, ~held)))
         seen |= held & is_learned(task, truth, ~held)
     return _Trial(_loss(task, truth[seen], outputs[seen]), outputs, seen)
 

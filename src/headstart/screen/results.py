@@ -1,64 +1,33 @@
-"""Results as a person enjoys reading them, and progress, on a terminal."""
+"""Results as a person enjoys reading them: what was made, how it stands beside others, and what it answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
+from headstart.screen.rankings import show_contenders
+from headstart.screen.terminal import OUT, TALK, show_findings, show_notes, show_question, table_of
 from headstart.statistics import Measure
 from headstart.telling import STRATEGIES, TITLES, arm_in_words, measure_in_words, percent, why_chosen
 from headstart.wording import bytes_in_words, count
 
 if TYPE_CHECKING:
-    from headstart.backbones.listing import Listed
+    from rich.table import Table
+
     from headstart.comparison.comparing import Comparison
     from headstart.comparison.proof import Proof
-    from headstart.data import Finding
-    from headstart.errors import HeadstartError
     from headstart.evaluation import Evaluation
     from headstart.model import Model, Prediction
-    from headstart.progress import Progress
-    from headstart.ranking.several import JointRanking
-    from headstart.ranking.sources import Contender, Ranking
     from headstart.report.result import MultiTaskResult, Result
 
-OUT = Console(highlight=False, markup=False, emoji=False)
-TALK = Console(stderr=True, highlight=False, markup=False, emoji=False)
 CLASSES_SHOWN = 12
-SETTLED = ("speed", "cosine", "few", "plan")
+SETTLED = ("speed", "cosine", "few", "plan", "race")
 """Shelves that hold what was tried on this machine, beside those of examples."""
 
 NOTHING_CARRIED = "no transfer: a linear model on classical features, which nobody pretrained"
-
-
-@contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Show progress on standard error while the body runs."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    tasks: dict[tuple[str, int], TaskID] = {}
-    with Bars(*columns, console=TALK, transient=True) as bars:
-
-        def report(phase: str, done: int, total: int) -> None:
-            key = (phase, total)
-            if key not in tasks:
-                tasks[key] = bars.add_task(phase, total=total)
-            bars.update(tasks[key], completed=done)
-
-        yield report
-
-
-def show_error(error: HeadstartError) -> None:
-    """Write an error and its hint to standard error."""
-    TALK.print(Text("error: ", style="bold red") + Text(str(error)), soft_wrap=True)
 
 
 def show_result(result: Result) -> None:
@@ -66,24 +35,19 @@ def show_result(result: Result) -> None:
     model, groups = result.model, ""
     if result.groups:
         groups = " (groups: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
-    _show_question(result.data, f"{model.task.kind} of {model.task.target!r}, {_sets(result.n)}{groups}")
+    show_question(result.data, f"{model.task.kind} of {model.task.target!r}, {_sets(result.n)}{groups}")
     _show_made(model)
-    _show_notes(result.notes)
+    show_notes(result.notes)
     show_findings(result.warnings)
     if result.ranking is not None:
         title = "sources, by a linear probe out of fold; = cannot be told from the best; the first is taken"
-        _show_contenders(result.ranking, result.ranking.contenders, title)
+        show_contenders(result.ranking, result.ranking.contenders, title)
     show_arms(model.record["arms"])
     show_evaluation(result.evaluation, result.proof)
     _show_seconds(result.seconds)
     said, took = (sum(one) for one in zip(*result.forecast.values(), strict=True))
     foreseen = ", ".join(f"{name} {one:.1f} ({fact:.1f})" for name, (one, fact) in result.forecast.items())
     OUT.print(Text(f"seconds forecast (and taken): {said:.1f} ({took:.1f}): {foreseen}", style="dim"))
-
-
-def _show_question(data: str, words: str) -> None:
-    OUT.print()
-    OUT.print(Text(data, style="bold") + Text(f": {words}"))
 
 
 def _sets(n: Mapping[str, int]) -> str:
@@ -97,10 +61,10 @@ def _show_seconds(seconds: Mapping[str, float]) -> None:
 
 def show_together(result: MultiTaskResult) -> None:
     """Print what the main job made of several targets."""
-    _show_question(result.data, f"{', '.join(result.targets)}; {_sets(result.n)}")
-    _show_notes(result.notes)
+    show_question(result.data, f"{', '.join(result.targets)}; {_sets(result.n)}")
+    show_notes(result.notes)
     show_findings(result.warnings)
-    table = _table("on the test examples, with 95 % intervals; shares in %")
+    table = table_of("on the test examples, with 95 % intervals; shares in %")
     table.add_column("target", overflow="fold")
     for column in ("", "this model", "classical"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
@@ -127,7 +91,7 @@ def show_kept(kept: Mapping[str, Mapping[str, float]]) -> None:
 def show_model(model: Model, path: object) -> None:
     """Print what an adaptation made."""
     _show_made(model)
-    _show_notes(model.record["notes"])
+    show_notes(model.record["notes"])
     OUT.print(f"{model.task.kind} of {model.task.target!r}, learned from {model.record['n']['train']:,} examples")
     OUT.print(f"saved {path}")
 
@@ -154,7 +118,7 @@ def show_arms(arms: Sequence[dict[str, Any]]) -> None:
         return
     headline = arms[0]["headline"]
     n = arms[0]["metrics"][headline]["n"]
-    table = _table(f"strategies on {n:,} examples they had not learned from; none of them is a test example")
+    table = table_of(f"strategies on {n:,} examples they had not learned from; none of them is a test example")
     table.add_column("")
     for column in (TITLES.get(headline, headline), "error ↓", "behind the best"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -172,8 +136,8 @@ def show_arms(arms: Sequence[dict[str, Any]]) -> None:
 
 def show_comparison(found: Comparison) -> None:
     """Print how contenders stood, and what was proven."""
-    _show_question(found.data, f"{found.kind} of {found.target!r}, {_sets(found.n)}")
-    _show_notes(found.notes)
+    show_question(found.data, f"{found.kind} of {found.target!r}, {_sets(found.n)}")
+    show_notes(found.notes)
     show_findings(found.findings)
     show_arms(found.arms)
     show_proof(found.proof)
@@ -184,6 +148,8 @@ def show_proof(proof: Proof) -> None:
     OUT.print(Text(proof.sentence, style="bold"))
     if proof.forecast is not None:
         OUT.print(proof.forecast.words)
+    if proof.foretold is not None:
+        OUT.print(proof.foretold.words)
     if proof.labels is not None:
         OUT.print(proof.labels.sentence)
     if "with" in proof.cpu and "without" in proof.cpu:
@@ -201,7 +167,7 @@ def show_proof(proof: Proof) -> None:
 def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
     """Print the metrics beside the baselines', the classes, and what is proven where there is a proof."""
     names = list(evaluation.baselines)
-    table = _table(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %")
+    table = table_of(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %")
     table.add_column("")
     for column in ("this model", *names):
         table.add_column(column, justify="right", no_wrap=True)
@@ -220,12 +186,6 @@ def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
         show_proof(proof)
 
 
-def show_findings(findings: Sequence[Finding]) -> None:
-    """Print what is wrong with the data."""
-    for finding in findings:
-        OUT.print(Text("! ", style="bold yellow") + Text(finding.text) + Text(f"  [{finding.code}]", style="dim"))
-
-
 def show_predictions(predictions: Sequence[Prediction]) -> None:
     """Print one line an input: what it is called, a tab, and the answer."""
     for prediction in predictions:
@@ -237,88 +197,6 @@ def show_predictions(predictions: Sequence[Prediction]) -> None:
         print(f"{_short(prediction.input)}\t{_answer(prediction.answer)}")
 
 
-def show_backbones(listed: Sequence[Listed]) -> None:
-    """Print the catalogue as a table."""
-    table = _table("backbones that install as packages")
-    for column in ("name", "reads", "size", "licence", "here"):
-        table.add_column(column, no_wrap=True, justify="right" if column == "size" else "left")
-    table.add_column("trained on", overflow="fold")
-    for one in listed:
-        card = one.card
-        name = Text(card.name, style="bold" if one.default else "")
-        size = f"{card.parameters / 1e6:.1f} M"
-        here = "yes" if one.installed else "no"
-        origin = f"{card.trained_on} (from {' from '.join(card.lineage)})" if card.lineage else card.trained_on
-        table.add_row(name, card.modality + "s", size, Text(card.licence), here, Text(origin))
-    OUT.print(table)
-    defaults = " and ".join(f"{one.card.name} for {one.card.modality}s" for one in listed if one.default)
-    OUT.print(f"default: {defaults}; size in parameters")
-    OUT.print("--backbone also takes timm/NAME, hf-hub:ORG/NAME, a local folder, or a model made here (.headstart)")
-
-
-def show_ranking(ranking: Ranking) -> None:
-    """Print how sources stand, where the best one is read best, and whether transfer is worth it."""
-    n = f"{ranking.n:,} training examples" + (f" ({ranking.units:,} units)" if ranking.units < ranking.n else "")
-    OUT.print()
-    OUT.print(Text(ranking.data, style="bold") + Text(f": {ranking.kind} of {ranking.target!r}, {n}"))
-    _show_notes(ranking.notes)
-    show_findings(ranking.findings)
-    _show_contenders(
-        ranking, ranking.contenders, "sources, by a linear probe out of fold; = cannot be told from the best"
-    )
-    if ranking.cuts:
-        title = f"{ranking.cuts[0].name} at every cut it can be read at"
-        _show_contenders(ranking, ranking.cuts, title, by_cut=True)
-    OUT.print(Text(f"advice: {ranking.advice.word}", style="bold"))
-    for reason in ranking.advice.reasons:
-        OUT.print(f"  {reason}")
-    best = ranking.best
-    if best.card is not None:
-        OUT.print(Text(f"  {best.name}: licence {best.card.licence}; trained on {best.card.trained_on}", style="dim"))
-
-
-def show_rankings(ranking: JointRanking) -> None:
-    """Print how sources stand for several targets at once, and for each."""
-    OUT.print()
-    OUT.print(Text(ranking.data, style="bold") + Text(f": {', '.join(ranking.rankings)}"))
-    _show_notes(ranking.notes)
-    table = _table("sources, by a linear probe out of fold; the error beside that of guessing, by weight")
-    table.add_column("source", overflow="fold")
-    for column in ("error", *(f"{target} ×{ranking.weights[target]:g}" for target in ranking.rankings)):
-        table.add_column(column, justify="right")
-    for place, (name, error) in enumerate(ranking.errors.items()):
-        shown = []
-        for one in ranking.rankings.values():
-            own = next(contender for contender in one.contenders if contender.name == name)
-            shown.append(measure_in_words(one.headline, own.measures.get(one.headline)))
-        table.add_row(name, f"{error:.3f}", *shown, style="bold" if not place else "")
-    OUT.print(table)
-    for target, one in ranking.rankings.items():
-        OUT.print(f"{target}: {one.advice.word}; {one.advice.reasons[0]}" if one.advice.reasons else target)
-
-
-def _show_contenders(ranking: Ranking, contenders: Sequence[Contender], title: str, *, by_cut: bool = False) -> None:
-    table = _table(title)
-    table.add_column("cut" if by_cut else "source", justify="right" if by_cut else "left", overflow="fold")
-    scores = list(contenders[0].scores)
-    for column in ("rank", TITLES.get(ranking.headline, ranking.headline), *scores, "seconds"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for one in contenders:
-        assert one.standing is not None
-        low, high = one.standing.low, one.standing.high
-        place = f"{one.standing.rank}" + (f" [{low}–{high}]" if low < high else "")
-        shown = [f"{score:.3f}" if (score := one.scores.get(name)) is not None else "–" for name in scores]
-        words = [
-            place,
-            measure_in_words(ranking.headline, one.measures.get(ranking.headline)),
-            *shown,
-            f"{one.seconds:.1f}",
-        ]
-        name = str(one.cut) if by_cut else one.name
-        table.add_row(f"{name} =" if one.standing.ties else name, *words, style="bold" if one.standing.ties else "")
-    OUT.print(table)
-
-
 def show_cache(answer: dict[str, Any], *, cleared: bool) -> None:
     """Print where the cache lies, how full it is, and what each shelf is about."""
     if answer["folder"] is None:
@@ -328,7 +206,7 @@ def show_cache(answer: dict[str, Any], *, cleared: bool) -> None:
         OUT.print(f"removed {bytes_in_words(answer['cleared'])}")
     shelves = [shelf for shelf in answer["shelves"] if shelf["about"].get("kind") not in SETTLED]
     if shelves:
-        table = _table("computed once and kept")
+        table = table_of("computed once and kept")
         table.add_column("what", no_wrap=True)
         table.add_column("backbone", overflow="fold")
         for column in ("cut", "precision", "examples", "size"):
@@ -343,20 +221,11 @@ def show_cache(answer: dict[str, Any], *, cleared: bool) -> None:
     OUT.print(Text(f"{used} of at most {bound} in {answer['folder']}"), soft_wrap=True)
 
 
-def _show_notes(notes: Sequence[str]) -> None:
-    for note in notes:
-        OUT.print(Text(f"· {note}", style="dim"))
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-
-
 def _class_table(evaluation: Evaluation) -> Table:
     """Return the classes, the hardest first, with what each is most often taken for."""
     rows = sorted(evaluation.per_class, key=lambda row: (row["f1"] is not None, row["f1"] or 0))
     title = "by class" if len(rows) <= CLASSES_SHOWN else f"the {CLASSES_SHOWN} hardest of {len(rows)} classes"
-    table = _table(title)
+    table = table_of(title)
     table.add_column("class", overflow="fold")
     for column in ("n", "recall", "precision", "F1"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.heads import fit_head
+from headstart.heads import as_met, fit_head
 from headstart.metrics import errors_of
 from headstart.statistics import LEVEL, RESAMPLES, resampled_weights
 from headstart.tasks import UNKNOWN, Task
@@ -132,8 +132,9 @@ def learning_curve(
     for number, held in enumerate(folds):
         order = _drawn(task, truth, np.flatnonzero(~held), (seed, number))
         for row, size in enumerate(sizes):
-            head = fit_head(features, truth, task, strength, rows=np.sort(order[:size]), balanced=balanced)
-            outputs[row][held] = task.outputs(head.logits(features[held]))
+            fitted = np.sort(order[:size])
+            head = fit_head(features, truth, task, strength, rows=fitted, balanced=balanced)
+            outputs[row][held] = task.outputs(head.logits(as_met(features, held, fitted)))
     tested = np.logical_or.reduce(folds)
     errors = np.stack([errors_of(task, truth[tested], answered[tested]) for answered in outputs])
     return Curve(name, side, np.array(sizes), errors)
@@ -191,8 +192,45 @@ def _widened(samples: np.ndarray, times: float) -> np.ndarray:
     return np.asarray(np.maximum(0.0, samples[:1] + times * (samples - samples[:1])))
 
 
+def drawn_out(curve: Curve, sizes: Sequence[int], units: np.ndarray) -> np.ndarray:
+    """Return the mean error (r, m) after so many labels, at least those of the curve's end, as it may turn out.
+
+    Row 0 begins at the curve as it was measured; every other one is a bootstrap sample of whole units, drawn out as
+    `labels_to_match` does. A curve of too few points is drawn out level.
+
+    Args:
+        curve: of the contender.
+        sizes: (m,) numbers of labels.
+        units: (n,) the number of the unit (group) of each example.
+    """
+    means = [curve.means[None]]
+    for weights in resampled_weights(units, RESAMPLES):
+        means.append((weights / weights.sum(1, keepdims=True)).astype(np.float64) @ curve.errors.T)
+    end = curve.sizes[-1]
+    drawn = _widened(np.concatenate(means), math.sqrt(1 + curve.errors.shape[1] / float(end)))
+    if len(curve.sizes) < FEWEST_SIZES:
+        return np.repeat(drawn[:, -1:], len(sizes), 1)
+    steepness, floor = _shapes(curve.sizes, drawn, len(np.unique(units)))
+    further = np.maximum(1.0, np.array(sizes) / end)[None]
+    left = floor[:, None] + (1 - floor[:, None]) * further ** -steepness[:, None]
+    return np.asarray(drawn[:, -1:] * left)
+
+
 def _needed(sizes: np.ndarray, means: np.ndarray, wanted: np.ndarray, units: int) -> np.ndarray:
     """Return the labels (r,) at which curves with means (r, s) come to errors (r,); infinite where they never do."""
+    falling = np.minimum.accumulate(means, axis=1)
+    steepness, floor = _shapes(sizes, means, units)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = (wanted / falling[:, -1] - floor) / (1 - floor)
+        beyond = np.where(left > 0, sizes[-1] * left ** (-1 / steepness), np.inf)
+    return np.where(wanted >= falling[:, -1], _read_off(sizes, falling, wanted), beyond)
+
+
+def _shapes(sizes: np.ndarray, means: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return of curves with means (r, s) how steeply each may go on falling (r,), and what share never goes away (r,).
+
+    Of every row one pair is drawn, by how well it fits the points before the last.
+    """
     falling = np.minimum.accumulate(means, axis=1)
     spread = np.sqrt(np.maximum(means * (1 - np.minimum(means, 1)), (0.5 / units) ** 2) / units)
     last = falling[:, -1:]
@@ -204,10 +242,7 @@ def _needed(sizes: np.ndarray, means: np.ndarray, wanted: np.ndarray, units: int
     chances /= chances.sum(1, keepdims=True)
     dice = np.random.default_rng(len(means)).random((len(means), 1))
     place = np.minimum((chances.cumsum(1) < dice).sum(1), len(exponents) - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = (wanted / last[:, 0] - floors[place]) / (1 - floors[place])
-        beyond = np.where(left > 0, sizes[-1] * left ** (-1 / exponents[place]), np.inf)
-    return np.where(wanted >= last[:, 0], _read_off(sizes, falling, wanted), beyond)
+    return exponents[place], floors[place]
 
 
 def _read_off(sizes: np.ndarray, falling: np.ndarray, wanted: np.ndarray) -> np.ndarray:
