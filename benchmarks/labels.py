@@ -24,7 +24,7 @@ from headstart.comparison.worth import worth_in_labels
 from headstart.data import Dataset
 from headstart.frozen.features import features_of
 from headstart.ground import begin
-from headstart.metrics import errors_of
+from headstart.mistakes import errors_of
 from headstart.progress import silent
 from headstart.strategies import Classical, Probe
 from headstart.strategies.probe import fit_probe

@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from headstart import metrics, statistics
 from headstart.evaluation import Evaluation
-from headstart.metrics import calibrated_errors, quadratic_errors
+from headstart.mistakes import calibrated_errors, quadratic_errors
 from headstart.statistics import Measure, percentile_interval, resampled_weights, wilson
 from headstart.tasks import Task
 
@@ -25,6 +25,12 @@ def sample(seed: int, n: int = 60, c: int = 3) -> tuple[np.ndarray, np.ndarray, 
     return truth, outputs / outputs.sum(1, keepdims=True), noise.integers(1, 4, n).astype(np.float32)
 
 
+def sensitivity(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """The sensitivity at a specificity of 90 %, from scikit-learn's curve."""
+    false, true, _ = sk.roc_curve(positive, scores, sample_weight=weights, drop_intermediate=False)
+    return float(true[false <= 0.1 + 1e-9].max())
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_weighted_forms_are_scikit_learns(seed: int) -> None:
@@ -36,6 +42,7 @@ def test_weighted_forms_are_scikit_learns(seed: int) -> None:
         "balanced_accuracy": sk.balanced_accuracy_score(truth, answers, sample_weight=weights),
         "macro_f1": sk.f1_score(truth, answers, average="macro", sample_weight=weights),
         "auroc": np.mean([sk.roc_auc_score(truth == c, outputs[:, c], sample_weight=weights) for c in range(3)]),
+        "sensitivity_90": np.mean([sensitivity(truth == c, outputs[:, c], weights) for c in range(3)]),
         "log_loss": sk.log_loss(truth, outputs, sample_weight=weights),
     }
     for name, value in expected.items():
@@ -227,3 +234,29 @@ def test_how_sure_answers_are_does_not_count_once_it_is_set_right() -> None:
     ours = [calibrated_errors(task, truth, outputs) for outputs in (plain, sure)]
     np.testing.assert_allclose(*ours, atol=1e-9)
     assert ours[0].mean() <= quadratic_errors(task, truth, plain).mean() + 1e-9
+
+
+def test_a_sensitivity_does_not_depend_on_which_class_comes_first() -> None:
+    dice = np.random.default_rng(0)
+    truth = dice.integers(0, 2, 300)
+    chance = np.clip(0.3 + 0.3 * truth + dice.normal(0, 0.2, 300), 0.01, 0.99)
+    task = Task("y", "classification", ("a", "b"))
+    one, other = (
+        metrics.measure(task, labels, np.stack([1 - scores, scores], 1))["sensitivity_90"].value
+        for labels, scores in ((truth, chance), (1 - truth, 1 - chance))
+    )
+    assert one == other
+
+
+def test_a_sensitivity_of_many_classes_is_left_out() -> None:
+    truth, outputs, _ = sample(0, 80, 31)
+    task = Task("y", "classification", tuple(f"{n:02}" for n in range(31)))
+    assert "sensitivity_90" not in metrics.measure(task, truth, outputs)
+    assert "auroc" in metrics.measure(task, truth, outputs)
+
+
+@pytest.mark.parametrize("n", [10, 60, 100, 200, 700, 2000])
+def test_a_tenth_of_the_others_may_lie_above(n: int) -> None:
+    scores = np.concatenate([np.ones(n // 10), np.full(5, 0.5), np.zeros(n - n // 10)])
+    positive = scores == 0.5
+    assert metrics._sensitivity(np.ones((1, len(scores))), positive, scores)[0] == 1.0

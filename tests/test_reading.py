@@ -397,3 +397,19 @@ def test_a_given_test_set_is_what_split_gives_and_is_never_learned_from() -> Non
     assert hs.evaluate(model, test).n == 10
     with pytest.raises(DataError, match="no train part"):
         hs.adapt(test, backbone="wordllama")
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_medical"),
+    [
+        ([{"text": "a b", "label": "x", "patient_id": "1"}, {"text": "c d", "label": "y", "patient_id": "2"}], True),
+        ([{"text": "a b", "label": "pneumonia"}, {"text": "c d", "label": "normal"}], True),
+        ([{"text": "a b", "label": "impatient"}, {"text": "c d", "label": "calm"}], False),
+        ([{"text": "a b", "label": "x", "ChestXRay": "1"}, {"text": "c d", "label": "y", "ChestXRay": "2"}], True),
+        ([{"text": "a " * 40, "label": "O " * 39 + "B-Disease"}, {"text": "c d", "label": "O O"}], True),
+    ],
+)
+def test_what_looks_like_medicine_is_said_not_to_be_for_clinical_use(
+    rows: list[dict[str, str]], is_medical: bool
+) -> None:
+    assert ("not_for_clinical_use" in codes(hs.read(rows, input="text", target="label"))) is is_medical

@@ -486,7 +486,7 @@ def test_every_kind_of_task_is_learned(kind: str) -> None:
 def test_the_losses_are_scikit_learns() -> None:
     from sklearn.metrics import brier_score_loss, log_loss, mean_squared_error
 
-    from headstart.metrics import quadratic_errors
+    from headstart.mistakes import quadratic_errors
 
     dice = np.random.default_rng(0)
     logits = dice.normal(size=(30, 3)).astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import headstart as hs
-from headstart.backbones import language, vision
+from headstart.backbones import tokens, vision
 from headstart.backbones.backbone import Backbone, weights_hash
 from headstart.backbones.card import Card
 from headstart.backbones.catalogue import CATALOGUE, verified
@@ -22,7 +22,7 @@ TEXT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "in
 
 @cache
 def tokenizer() -> object:
-    return language.load_tokenizer(verified(CATALOGUE["minilm_l6"]).parent)
+    return tokens.load_tokenizer(verified(CATALOGUE["minilm_l6"]).parent)
 
 
 def text_backbone(name: str = "bert", **settings: object) -> Backbone:
@@ -79,4 +79,30 @@ def pictures(n: int = 16) -> hs.Dataset:
         picture[:20] += 100 * (place % 2)
         picture[20:] += 100 * (1 - place % 2)
         rows.append((picture.astype(np.uint8), "upper" if place % 2 else "lower"))
+    return hs.read(rows)
+
+
+def labelled(n: int = 24) -> hs.Dataset:
+    """Sentences with any number of labels."""
+    rows = [{"text": f"number {place} " + "red " * (place % 2) + "round " * (place % 3 == 0)} for place in range(n)]
+    sets = [["red"] * (place % 2) + ["round"] * (place % 3 == 0) for place in range(n)]
+    return hs.read(
+        [{**row, "label": labels} for row, labels in zip(rows, sets, strict=True)], input="text", target="label"
+    )
+
+
+def numbered(n: int = 24) -> hs.Dataset:
+    """Sentences with a number each."""
+    rows = [(f"{'very ' * (place % 5)}good, number {place}", place % 5 + place / 100) for place in range(n)]
+    return hs.read(rows, task="regression")
+
+
+def tagged(n: int = 24) -> hs.Dataset:
+    """Sentences that name places."""
+    places = ["boston", "new york", "san francisco", "dallas"]
+    rows = []
+    for number in range(n):
+        source, target = places[number % 4], places[(number // 4 + number + 1) % 4]
+        tags = [f"B-{kind} " + f"I-{kind} " * place.count(" ") for kind, place in (("from", source), ("to", target))]
+        rows.append((f"flight {number} from {source} to {target}", f"O O O {tags[0]}O {tags[1]}".strip()))
     return hs.read(rows)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from headstart.ranking.several import JointRanking, rank_together
     from headstart.ranking.sources import Ranking, rank
     from headstart.report.result import MultiTaskResult, Result
-    from headstart.strategies import FineTune, FromScratch, LoRA, Probe, Refine, Schedule
+    from headstart.strategies import FineTune, FromScratch, LoRA, Probe, Refine, Schedule, ZeroShot
     from headstart.together import fit_together
 
 __version__ = "0.1.0"
@@ -52,6 +52,7 @@ __all__ = [
     "FineTune",
     "FromScratch",
     "HeadstartError",
+    "History",
     "JointRanking",
     "LoRA",
     "Majority",
@@ -67,6 +68,7 @@ __all__ = [
     "Result",
     "Schedule",
     "StorageError",
+    "ZeroShot",
     "adapt",
     "add_target",
     "check",
@@ -93,6 +95,7 @@ _HOMES = {
     "Evaluation": "evaluation",
     "FineTune": "strategies",
     "Finding": "data",
+    "History": "data.histories",
     "FromScratch": "strategies",
     "LoRA": "strategies",
     "Refine": "strategies",
@@ -107,6 +110,7 @@ _HOMES = {
     "Ranking": "ranking.sources",
     "Result": "report.result",
     "Schedule": "strategies",
+    "ZeroShot": "strategies",
     "adapt": "adaptation",
     "add_target": "adding",
     "check": "data",

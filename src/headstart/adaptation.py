@@ -14,12 +14,15 @@ import numpy as np
 import torch
 
 from headstart import baselines
+from headstart.asking import asker
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.typical import Typical
+from headstart.backbones.writers import Writer
 from headstart.cache import the_cache
 from headstart.checkpoints import checkpoints_beside
 from headstart.choosing import Choice, consider
 from headstart.data import Dataset, splits, spread
+from headstart.data.reading import NOT_CLINICAL
 from headstart.devices import Precision, choose_device, processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.frozen.execution import EXACT, Execution
@@ -33,8 +36,9 @@ from headstart.learning.vocabulary import tokens_of
 from headstart.model import Model, fingerprints
 from headstart.plan import BUDGET, Pilot, Plan, default_strategies, make_plan
 from headstart.progress import Progress, silent
-from headstart.strategies import HEAD_ONLY, KINDS, Learning, Probe, Strategy, as_fields
+from headstart.strategies import HEAD_ONLY, KINDS, Learning, Probe, Strategy, ZeroShot, as_fields, require_writing
 from headstart.strategies.probe import DEFAULT_STRENGTH
+from headstart.summarizing import lead
 from headstart.wording import user_path
 
 UNCOMPARED = "too few examples to compare strategies: the simplest one is taken"
@@ -200,9 +204,12 @@ def _settled(
     if isinstance(recalled, dict):
         return recalled | {"features": round(lacking * recalled["execution"]["seconds"], 1)}
     wanted = default_strategies(ground.backbone, len(examples), ground.task) if strategies is None else strategies
+    if ground.task.form == "text":
+        require_writing(wanted)
+    heads = all(isinstance(one, HEAD_ONLY) for one in wanted)
     plan = make_plan(
-        ground.backbone,
-        len(examples),
+        ground.backbone if heads else ground.network,
+        ground.n_read,
         wanted,
         execution,
         lacking=lacking,
@@ -227,6 +234,8 @@ def _pilot(ground: Ground) -> Pilot:
     examples, execution = ground.examples.take(few), replace(ground.execution, cached=False)
     ground = replace(ground, execution=execution)
 
+    is_headed = ground.task.form != "text"
+
     @cache
     def tokens() -> np.ndarray | None:
         return tokens_of(ground.backbone, ground.backbone.prepare.encode(many.inputs))
@@ -235,17 +244,17 @@ def _pilot(ground: Ground) -> Pilot:
     def pilot(strategy: Learning, storage: Storage, precision: Precision) -> float:
         tuning = begin_tuning(
             strategy,
-            ground.backbone,
+            ground.network,
             examples,
             ground.task,
-            features=ground.features_of(examples)[0] if strategy.starts_from_probe else None,
+            features=ground.features_of(examples)[0] if is_headed and strategy.starts_from_probe else None,
             strength=DEFAULT_STRENGTH,
             balanced=False,
             storage=storage,
             execution=execution,
             precision=precision,
             seed=ground.seed,
-            tokens=tokens() if strategy.cuts(ground.backbone)[-1] == 0 else None,
+            tokens=tokens() if strategy.cuts(ground.network)[-1] == 0 else None,
         )
         return tuning.seconds_a_step() * max(1.0, tuning.schedule.batch_size / len(examples))
 
@@ -266,6 +275,10 @@ def _learned(ground: Ground, plan: Plan, choice: Choice) -> Model:
     strategy, record = choice.strategy, record_of(ground, plan, choice)
     if choice.tuning is not None:
         return _tuned(ground, plan, choice, choice.tuning)
+    if isinstance(strategy, ZeroShot) and ground.task.form != "path":
+        writer = asker(ground.backbone, ground.task, ground.examples.values)
+        record |= {"strategy": strategy.name, "cut": "", "writer": asdict(writer.script), "decoding": writer.decoding}
+        return _model(ground, ground.backbone, None, choice.probe.head, record, writer)
     cut = ground.backbone.replay.resolve(strategy.cut) if isinstance(strategy, Probe) and strategy.cut else None
     place = ("top" if cut is None else cut) if isinstance(strategy, Probe) else ""
     return _model(ground, choice.backbone, cut, choice.probe.head, record | {"strategy": strategy.name, "cut": place})
@@ -294,7 +307,10 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     if trained.diverged:
         words = f"{tuning.strategy.word} did harm and was undone: {trained.diverged}; its first head is left"
         record["notes"] = [*record["notes"], f"{words}. The rate was {tuning.schedule.rate:g}: try a lower one"]
-    return _model(ground, backbone, None, head, record)
+    writer = lesson.head if isinstance(lesson.head, Writer) else None
+    if writer is not None:
+        record |= {"writer": asdict(writer.script), "decoding": writer.decoding}
+    return _model(ground, backbone, None, head, record, writer)
 
 
 def _typical(ground: Ground, backbone: Backbone) -> Typical | None:
@@ -317,8 +333,10 @@ def record_of(ground: Ground, plan: Plan, choice: Choice) -> dict[str, Any]:
         "arms": list(choice.arms),
         "seed": ground.seed,
         "n": {"train": len(ground.train), "validation": len(validation) if validation is not None else 0},
-        "majority": baselines.majority(ground.examples, task, 1).reshape(-1).tolist(),
+        "majority": [] if task.form == "text" else baselines.majority(ground.examples, task, 1).reshape(-1).tolist(),
+        **({"decoding": probe.decoding, "lead": lead(ground.examples, task)} if task.form == "text" else {}),
         "plan": plan.as_dict(),
+        "cautions": [finding.text for finding in ground.train.findings if finding.code == NOT_CLINICAL],
         "notes": [
             *probe.notes,
             *plan.execution.notes,
@@ -328,9 +346,16 @@ def record_of(ground: Ground, plan: Plan, choice: Choice) -> dict[str, Any]:
     }
 
 
-def _model(ground: Ground, backbone: Backbone, cut: int | None, head: LinearHead, record: dict[str, Any]) -> Model:
+def _model(
+    ground: Ground,
+    backbone: Backbone,
+    cut: int | None,
+    head: LinearHead,
+    record: dict[str, Any],
+    writer: Writer | None = None,
+) -> Model:
     seen = fingerprints(ground.examples.contents)
-    return Model(backbone, cut, head, ground.task, ground.train.columns, record, seen)
+    return Model(backbone, cut, head, ground.task, ground.train.columns, record, seen, writer)
 
 
 def asked_strategies(strategy: object) -> list[Strategy] | None:

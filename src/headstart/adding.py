@@ -18,7 +18,7 @@ from headstart.progress import Progress, silent
 from headstart.remembering import Remembered, learn_beside, may_share
 from headstart.report.result import Result
 from headstart.strategies import HEAD_ONLY, Classical, Majority, Probe, Strategy
-from headstart.tasks import Kind
+from headstart.tasks import Kind, require_shareable
 
 WHY_APART = "the others are read below the top, or what it learned is no fine-tuning of their network"
 OTHERWISE = "what is said of examples held out in turn is of learning by itself, not beside the others"
@@ -73,6 +73,7 @@ def add_target(
         whole = MultiTaskModel.of(load(model) if isinstance(model, str | Path) else model)
         dataset = _read(data, input, target, group, task, progress)
         whole.require_new(dataset.task.target)
+        require_shareable([*(one.task for one in whole.models), dataset.task])
         findings = check(dataset)
         train, validation, tested, held_out = dataset.three_sets(test=test, seed=seed)
     others = _network(whole)

@@ -72,15 +72,15 @@ def _pull(alone: Adapted) -> np.ndarray:
 
 def _own(head: LinearHead, task: Task, truth: np.ndarray) -> np.ndarray:
     """Return a head's weights (c, d): a number's in units of its spread."""
-    scale = float(truth.std()) or 1.0 if task.kind == "regression" else 1.0
+    scale = float(truth.std()) or 1.0 if task.form == "number" else 1.0
     return np.asarray(head.weight, dtype=np.float64) / scale
 
 
 def _residuals(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     """Return the gradient (n, c) of the loss by the logits: what is answered minus the truth."""
-    if task.kind == "regression":
+    if task.form == "number":
         return np.asarray(((outputs - truth) / (float(truth.std()) or 1.0))[:, None])
-    if task.kind == "multilabel":
+    if task.form == "labels":
         return np.asarray((outputs - truth) / outputs.shape[1])
     known = truth != UNKNOWN
     wanted = np.zeros_like(outputs)

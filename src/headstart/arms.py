@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy import stats
 
-from headstart.metrics import quadratic_errors
+from headstart.mistakes import quadratic_errors
 from headstart.paired import standard_error
 from headstart.tasks import Task
 
@@ -133,7 +133,7 @@ def _places(seen: np.ndarray, units: np.ndarray | None) -> np.ndarray:
 
 
 def _weights(truth: np.ndarray, task: Task, balanced: bool) -> np.ndarray:
-    if not balanced or task.kind != "classification":
+    if not balanced or task.form != "label":
         return np.ones(len(truth))
     counts = np.bincount(truth, minlength=task.n_outputs)
     return np.asarray(1.0 / counts[truth])

@@ -5,35 +5,53 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
 
+from headstart.backbones import local
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.classical import DESCRIPTORS, Vocabulary, descriptor, on_descriptors, on_words
 from headstart.cache import the_cache
 from headstart.data import Dataset
+from headstart.data.histories import History
+from headstart.data.words import counted_of
 from headstart.heads import LinearHead
-from headstart.metrics import TINY
-from headstart.strategies.probe import Fitted, Probe, fit_probe
+from headstart.mistakes import TINY, errors_of
+from headstart.strategies.probe import Fitted, Probe, Trial, calibrated, fit_probe
 from headstart.strategies.without import Classical, Majority
+from headstart.summarizing import fit_without_transfer
 from headstart.tasks import UNKNOWN, Task
 
 TEXT_FOLDS = 3
-MAJORITY, CLASSICAL = Majority.name, Classical.name
+MAJORITY, CLASSICAL, LEXICON = Majority.name, Classical.name, "lexicon"
 
 
 def majority(train: Dataset, task: Task, n: int) -> np.ndarray:
-    """Return the outputs (n, c) or (n,) of always giving the training set's shares, or its mean."""
-    return np.tile(_shares(task, task.encode(train.values)), (n, 1) if task.kind != "regression" else n)
+    """Return the outputs (n, c) or (n,) of always giving the training set's shares, or its mean; of series nothing."""
+    if task.form == "path":
+        return np.zeros((0, task.n_outputs))
+    return np.tile(_shares(task, task.encode(train.values)), (n, 1) if task.form != "number" else n)
+
+
+def lexicon(train: Dataset, test: Dataset, task: Task) -> np.ndarray:
+    """Return the outputs (n, c) of giving each word the tags it had in training, by their shares; others all shares."""
+    tags: dict[str, np.ndarray] = {}
+    for word, tag in zip(train.inputs, task.encode(train.values).tolist(), strict=True):
+        if tag != UNKNOWN:
+            tags.setdefault(str(word).lower(), np.zeros(task.n_outputs))[tag] += 1
+    usual = _shares(task, task.encode(train.values))
+    rows = [tags.get(str(word).lower(), usual) for word in test.inputs]
+    return np.stack([row / row.sum() for row in rows])
 
 
 def classical(
     train: Dataset, test: Dataset, task: Task, *, held: np.ndarray | None = None, seed: int = 0
 ) -> np.ndarray:
     """Return the outputs on `test` of a linear model on classical features; see `Classical`."""
-    words = Vocabulary.of([str(text) for text in train.inputs]) if train.modality == "text" else None
+    words = Vocabulary.of(counted_of(train.inputs)) if train.modality == "text" else None
     setting = Classical(folds=TEXT_FOLDS) if train.modality == "text" else Classical()
     fitted = fit_probe(_probe(setting, train), _features(train, words), train, held, task, seed=seed)
     return task.outputs(fitted.head.logits(_features(test, words)))
@@ -58,9 +76,13 @@ def fit_without(
         held: (n,) which of them are the validation set; None answers out of fold, on a probe's own folds.
         seed: of the folds.
     """
+    if task.form == "path":
+        return _alone(strategy, train, task, held)
+    if task.form == "text":
+        return fit_without_transfer(strategy, train, task, held=held, seed=seed)
     if isinstance(strategy, Majority):
         return _constant(train, task, [held] if held is not None else train.held_in_turn(strategy.folds, seed=seed))
-    words = Vocabulary.of([str(text) for text in train.inputs]) if train.modality == "text" else None
+    words = Vocabulary.of(counted_of(train.inputs)) if train.modality == "text" else None
     fitted = fit_probe(_probe(strategy, train), _features(train, words), train, held, task, seed=seed)
     weight = fitted.head.weight
     own = on_words(words, weight) if words is not None else on_descriptors(train.channels or 3, weight)
@@ -72,7 +94,7 @@ def _constant(train: Dataset, task: Task, folds: list[np.ndarray]) -> tuple[Back
     """Return a network that gives the same answer to everything."""
     truth, c = task.encode(train.values), task.n_outputs
     bias = _as_logits(task, _shares(task, truth))
-    outputs = np.zeros((len(train),) if task.kind == "regression" else (len(train), c))
+    outputs = np.zeros((len(train),) if task.form == "number" else (len(train), c))
     for fold in folds:
         outputs[fold] = _shares(task, truth[~fold])
     own = on_words(Vocabulary((), np.zeros(0)), np.zeros((c, 0)))
@@ -83,11 +105,45 @@ def _constant(train: Dataset, task: Task, folds: list[np.ndarray]) -> tuple[Back
     return own, Fitted(head, 0.0, False, {}, "nothing: there is nothing to choose", outputs, seen)
 
 
+def _alone(
+    strategy: Classical | Majority, train: Dataset, task: Task, held: np.ndarray | None
+) -> tuple[Backbone, Fitted]:
+    """Return what forecasts each history by itself: on others it is seen how wide intervals are, and what is combined.
+
+    Of exponential smoothing, Theta and ARIMA the median of those is taken that erred least on held-out examples.
+    """
+    asked = np.flatnonzero(np.ones(len(train), dtype=bool) if held is None else held)
+    shown, methods = train.take(asked), local.FITTED if isinstance(strategy, Classical) else ("seasonal_naive",)
+    found, truth = local.forecasts(histories_of(shown), methods, task.horizon), task.encode(shown.values)
+    several = [one for k in range(len(methods), 0, -1) for one in combinations(range(len(methods)), k)]
+    each = [local.combined(found[:, list(places)]) for places in several]
+    best = min(range(len(each)), key=lambda place: float(errors_of(task, truth, each[place]).mean()))
+    own = local.on_histories([methods[place] for place in several[best]], task.horizon)
+    outputs, seen = np.zeros((len(train), task.n_outputs)), np.zeros(len(train), dtype=bool)
+    outputs[asked], seen[asked] = each[best], True
+    c = task.n_outputs
+    head = LinearHead(np.eye(c, dtype=np.float32), np.zeros(c, dtype=np.float32))
+    head, trial = calibrated(task, head, Trial(0.0, outputs, seen), train, least=1.0)
+    return own, Fitted(head, 0.0, False, {}, "nothing: there is nothing to choose", trial.outputs, trial.seen)
+
+
+def each_alone(data: Dataset, task: Task) -> dict[str, np.ndarray]:
+    """Return the outputs (n, h·9) of each local method on histories, by its name, and of what is combined of them."""
+    found = local.forecasts(histories_of(data), local.METHODS, task.horizon)
+    own = {name: local.combined(found[:, place, None]) for place, name in enumerate(local.METHODS)}
+    return {**own, CLASSICAL: local.combined(found[:, -len(local.FITTED) :])}
+
+
+def histories_of(data: Dataset) -> list[History]:
+    """Return the inputs of a data set of series."""
+    return [one for one in data.inputs if isinstance(one, History)]
+
+
 def _shares(task: Task, truth: np.ndarray) -> np.ndarray:
     """Return the answer () or (c,) that suits all of some examples best."""
-    if task.kind == "regression":
+    if task.form == "number":
         return np.asarray(truth.mean())
-    if task.kind == "multilabel":
+    if task.form == "labels":
         return np.asarray(truth.mean(0))
     counts = np.bincount(truth[truth != UNKNOWN], minlength=task.n_outputs)
     return np.asarray(counts / counts.sum())
@@ -95,15 +151,15 @@ def _shares(task: Task, truth: np.ndarray) -> np.ndarray:
 
 def _as_logits(task: Task, shares: np.ndarray) -> np.ndarray:
     """Return the logits (c,) whose outputs are some shares."""
-    if task.kind == "regression":
+    if task.form == "number":
         return shares.reshape(1)
     shares = np.clip(shares, TINY, 1 - TINY)
-    return np.asarray(np.log(shares) if task.kind == "classification" else np.log(shares / (1 - shares)))
+    return np.asarray(np.log(shares) if task.form == "label" else np.log(shares / (1 - shares)))
 
 
 def features_without(data: Dataset) -> Any:
     """Return the features (n, d) that nobody pretrained, sparse for texts; see `Classical`."""
-    return _features(data, Vocabulary.of([str(text) for text in data.inputs]) if data.modality == "text" else None)
+    return _features(data, Vocabulary.of(counted_of(data.inputs)) if data.modality == "text" else None)
 
 
 def _probe(strategy: Classical, train: Dataset) -> Probe:
@@ -112,7 +168,7 @@ def _probe(strategy: Classical, train: Dataset) -> Probe:
 
 def _features(data: Dataset, words: Vocabulary | None) -> Any:
     """Return words counted (n, d), sparse, or the descriptors of pictures (n, d)."""
-    return words.counted([str(text) for text in data.inputs]) if words is not None else _descriptors(data)
+    return words.counted(counted_of(data.inputs)) if words is not None else _descriptors(data)
 
 
 def _descriptors(data: Dataset) -> np.ndarray:

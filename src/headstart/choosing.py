@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from headstart import metrics
 from headstart.arms import Arm, Standing, choose, is_hopeless
@@ -16,12 +15,14 @@ from headstart.backbones.backbone import Backbone
 from headstart.baselines import fit_without
 from headstart.frozen.states import Storage
 from headstart.ground import Ground
-from headstart.learning.tuning import Tuning, begin_tuning
-from headstart.metrics import errors_of, quadratic_errors
+from headstart.learning.answers import given_back, kept
+from headstart.learning.tuning import NO_HEAD, Tuning, begin_tuning
+from headstart.mistakes import errors_of, quadratic_errors
 from headstart.plan import FEWEST, Plan
 from headstart.statistics import FEWER_RESAMPLES
-from headstart.strategies import HEAD_ONLY, Learning, Probe, Strategy
+from headstart.strategies import HEAD_ONLY, Learning, Probe, Strategy, ZeroShot
 from headstart.strategies.probe import FOLDS, Fitted, is_learned
+from headstart.summarizing import WORDS
 from headstart.tasks import Several, Task
 
 
@@ -73,7 +74,9 @@ def consider(ground: Ground, plan: Plan) -> Choice:
     for place, strategy in enumerate(plan.strategies):
         if place in fitted:
             backbone, own, cpu = fitted[place]
-            arms.append(Arm(strategy.name, strategy.word, _read_at(ground, strategy), own.outputs, own.seen))
+            is_text = ground.task.form == "text"
+            word = WORDS.get(strategy.name, strategy.word).format(ground.backbone.name) if is_text else strategy.word
+            arms.append(Arm(strategy.name, word, _read_at(ground, strategy), own.outputs, own.seen))
             choices.append(Choice(strategy, backbone, own, arms[-1], cpu=cpu))
             continue
         assert not isinstance(strategy, HEAD_ONLY)
@@ -176,14 +179,16 @@ def _fitted(ground: Ground, plan: Plan) -> dict[int, tuple[Backbone, Fitted, flo
     """
     heads = {place: one for place, one in enumerate(plan.strategies) if isinstance(one, HEAD_ONLY)}
     if len(heads) < len(plan.strategies):
-        heads = {place: replace(one, folds=plan.folds) for place, one in heads.items()}
+        heads = {p: one if isinstance(one, ZeroShot) else replace(one, folds=plan.folds) for p, one in heads.items()}
     fitted: dict[int, tuple[Backbone, Fitted, float]] = {}
     for place, one in heads.items():
-        if isinstance(one, Probe):
+        if isinstance(one, Probe) and ground.task.form != "text":
             ground.features_at(one.cut)
         begun = time.process_time()
         if isinstance(one, Probe):
             backbone, own = ground.backbone, ground.probe(one)
+        elif isinstance(one, ZeroShot):
+            backbone, own = ground.backbone, ground.zero_shot()
         else:
             backbone, own = fit_without(one, ground.examples, ground.task, held=ground.held, seed=ground.seed)
         fitted[place] = backbone, own, time.process_time() - begun
@@ -196,6 +201,10 @@ def _start(ground: Ground, plan: Plan, fitted: dict[int, tuple[Backbone, Fitted,
     place = next(at_top, 0 if len(fitted) == len(plan.strategies) else None)
     if place is not None:
         return fitted[place][1]
+    if ground.task.form == "path":
+        return ground.zero_shot()
+    if ground.task.form == "text":
+        return Fitted(NO_HEAD, 0.0, False, {}, "nothing: there is none", np.zeros(0), np.zeros(0, dtype=bool))
     return ground.probe(replace(Probe(), folds=plan.folds) if len(plan.strategies) > 1 else Probe())
 
 
@@ -215,10 +224,10 @@ def ready(
     """
     tuning = begin_tuning(
         strategy,
-        ground.backbone,
+        ground.network,
         ground.examples,
         task,
-        features=ground.features if strategy.starts_from_probe else None,
+        features=ground.features if strategy.starts_from_probe and not ground.network.writes else None,
         strength=strength,
         balanced=balanced,
         storage=storage,
@@ -228,7 +237,7 @@ def ready(
         keeper=ground.keeper,
         progress=ground.progress,
     )
-    if not strategy.needs_rate(ground.backbone):
+    if not strategy.needs_rate(ground.network):
         return tuning, None
     found = tuning.test_rates(progress=ground.progress)
     return tuning.at_rate(found.rate), asdict(found)
@@ -253,9 +262,9 @@ def _out_of_fold(
 
 def _seen(ground: Ground, tuning: Tuning, folds: list[np.ndarray], answered: list[list[np.ndarray]]) -> Arm:
     """Return the arm as folds saw it, at the epoch that was best over all of them."""
-    n, c = len(ground.examples), ground.task.n_outputs
+    n = len(ground.examples)
     seen = np.zeros(n, dtype=bool)
-    by_epoch = [np.zeros(n if ground.task.kind == "regression" else (n, c)) for _ in range(tuning.schedule.epochs + 1)]
+    by_epoch = [ground.task.blank(n) for _ in range(tuning.schedule.epochs + 1)]
     curves = []
     for held, answers in zip(folds, answered, strict=True):
         last = len(answers) - 1
@@ -273,9 +282,10 @@ def answered(ground: Ground, tuning: Tuning, held: np.ndarray, name: str) -> lis
     """Return what held-out examples are answered after each epoch, from unfinished work where it got that far."""
     done = ground.keeper.load(f"{name}-done")
     if done is not None:
-        return [done[0][str(epoch)].numpy() for epoch in range(len(done[0]))]
+        is_text = ground.task.form == "text"
+        return [given_back(done[0][str(epoch)], is_text=is_text) for epoch in range(len(done[0]))]
     _, trained = tuning.train(np.flatnonzero(~held), np.flatnonzero(held), name, progress=ground.progress)
-    ground.keeper.save(f"{name}-done", {str(e): torch.from_numpy(rows) for e, rows in enumerate(trained.outputs)}, {})
+    ground.keeper.save(f"{name}-done", {str(e): kept(rows) for e, rows in enumerate(trained.outputs)}, {})
     ground.keeper.drop(name)
     return trained.outputs
 
@@ -290,10 +300,15 @@ def _errors(ground: Ground, outputs: np.ndarray, seen: np.ndarray) -> np.ndarray
 
 def told(ground: Ground, arm: Arm, standing: Standing, *, is_chosen: bool) -> dict[str, Any]:
     """Return how an arm stood, as JSON holds it: on out-of-fold examples only."""
-    headline = metrics.HEADLINE[ground.task.kind]
+    headline, breaks = metrics.HEADLINE[ground.task.kind], ground.examples.breaks
     units = ground.units[arm.seen] if ground.units is not None else None
     measures = metrics.measure(
-        ground.task, ground.truth[arm.seen], arm.outputs[arm.seen], units, resamples=FEWER_RESAMPLES
+        ground.task,
+        ground.truth[arm.seen],
+        arm.outputs[arm.seen],
+        units,
+        resamples=FEWER_RESAMPLES,
+        breaks=None if breaks is None else breaks[arm.seen],
     )
     return {
         "strategy": arm.name,

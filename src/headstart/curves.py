@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.heads import as_met, fit_head
-from headstart.metrics import errors_of
+from headstart.mistakes import errors_of
 from headstart.statistics import LEVEL, RESAMPLES, resampled_weights
 from headstart.tasks import UNKNOWN, Task
 
@@ -112,6 +112,7 @@ def learning_curve(
     strength: float,
     balanced: bool = False,
     seed: int = 0,
+    breaks: np.ndarray | None = None,
 ) -> Curve:
     """Fit heads on growing parts of each fold's other examples, and answer the fold.
 
@@ -125,12 +126,13 @@ def learning_curve(
         strength: the penalty C.
         balanced: weigh every class alike.
         seed: of the parts, each of which holds the smaller ones.
+        breaks: (n,) the text that each word stands in, where words are tagged: texts are drawn whole.
     """
     whole = min(int((~held).sum()) for held in folds)
     sizes = sorted({max(LEAST, round(share * whole)) for share in SHARES if share * whole >= LEAST} | {whole})
-    outputs = [np.zeros(truth.shape if task.kind != "classification" else (len(truth), task.n_outputs)) for _ in sizes]
+    outputs = [np.zeros(truth.shape if task.form != "label" else (len(truth), task.n_outputs)) for _ in sizes]
     for number, held in enumerate(folds):
-        order = _drawn(task, truth, np.flatnonzero(~held), (seed, number))
+        order = _drawn(task, truth, np.flatnonzero(~held), (seed, number), breaks)
         for row, size in enumerate(sizes):
             fitted = np.sort(order[:size])
             head = fit_head(features, truth, task, strength, rows=fitted, balanced=balanced)
@@ -140,11 +142,16 @@ def learning_curve(
     return Curve(name, side, np.array(sizes), errors)
 
 
-def _drawn(task: Task, truth: np.ndarray, places: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+def _drawn(
+    task: Task, truth: np.ndarray, places: np.ndarray, seed: tuple[int, int], breaks: np.ndarray | None
+) -> np.ndarray:
     """Return places in an order every beginning of which has the classes in their shares, and each at least once."""
     dice = np.random.default_rng(seed)
+    if breaks is not None:
+        rank_of = dice.permutation(int(breaks.max()) + 1)
+        return np.asarray(places[np.argsort(rank_of[breaks[places]], kind="stable")])
     order = dice.permutation(places)
-    if task.kind != "classification":
+    if task.form != "label":
         return order
     labels = truth[order]
     rank = np.empty(len(order))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from headstart import baselines, metrics
+from headstart import baselines, metrics, summarizing
 from headstart.data import Dataset, Finding
 from headstart.devices import undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.model import Model, fingerprints
+from headstart.paired import Difference, difference_of_means
 from headstart.progress import Progress, silent
 from headstart.statistics import Measure
+from headstart.summaries import oracles, rouges
 from headstart.tasks import Task
-from headstart.wording import count, some
+from headstart.wording import count, plural, some
 
 Measures = dict[str, Measure]
 
@@ -28,10 +30,14 @@ class Evaluation:
         task: what was predicted.
         n: examples it was measured on.
         metrics: name to measure.
-        baselines: "majority" and, where training examples were at hand, "classical"; each name to measure.
+        baselines: "majority" and, where training examples were at hand, "classical"; where words are tagged "lexicon"
+            in place of the former; of series "random_walk", "drift", "seasonal_naive", "ets", "theta", "arima" and what
+            is combined of the last three, "classical"; each name to measure.
         per_class: precision, recall and F1 of each label.
         confusion: counts (c, c), true label by answer.
         findings: what a reader of the numbers should know.
+        ceilings: of summaries, "oracle": what no choice of their texts' sentences says better.
+        ahead: of summaries, by how much the headline is ahead of each baseline's, example by example.
     """
 
     task: Task
@@ -41,6 +47,8 @@ class Evaluation:
     per_class: list[dict[str, Any]]
     confusion: list[list[int]]
     findings: tuple[Finding, ...] = ()
+    ceilings: dict[str, Measures] = field(default_factory=dict)
+    ahead: dict[str, Difference] = field(default_factory=dict)
 
     @property
     def headline(self) -> str:
@@ -53,12 +61,17 @@ class Evaluation:
         """Say how the headline stands beside the best baseline's, by their intervals; not a test of the difference."""
         if not self.baselines:
             return ""
-        rival = max(self.baselines, key=lambda name: self.baselines[name][self.headline].value)
+        is_lower = self.headline in metrics.LOWER
+        best, ahead = (min, "below") if is_lower else (max, "above")
+        rival = best(self.baselines, key=lambda name: self.baselines[name][self.headline].value)
         ours, theirs = self.metrics[self.headline], self.baselines[rival][self.headline]
+        rival = rival.replace("_", " ")
+        if is_lower:
+            ours, theirs = theirs, ours
         if ours.low > theirs.high:
-            return f"better than without transfer: the interval lies wholly above the {rival} baseline's"
+            return f"better than without transfer: the interval lies wholly {ahead} the {rival} baseline's"
         if ours.high < theirs.low:
-            return f"no benefit from transfer here: the {rival} baseline's interval lies wholly above this model's"
+            return f"no benefit from transfer here: the {rival} baseline's interval lies wholly {ahead} this model's"
         return f"no clear difference from the {rival} baseline: the intervals overlap"
 
     def __str__(self) -> str:
@@ -75,6 +88,8 @@ class Evaluation:
             "comparison": self.comparison,
             "metrics": _plain(self.metrics),
             "baselines": rivals,
+            "ceilings": {name: _plain(found) for name, found in self.ceilings.items()},
+            "ahead": {name: one.as_dict() for name, one in self.ahead.items()},
             "per_class": self.per_class,
             "labels": list(self.task.labels),
             "confusion": self.confusion,
@@ -122,41 +137,71 @@ def evaluate(
     units = np.unique(kept.groups, return_inverse=True)[1] if kept.groups is not None else None
 
     groups = len(kept) if units is None else int(units.max()) + 1
-    if model.task.kind == "regression" and groups < 2:
+    if model.task.form == "number" and groups < 2:
         raise DataError(
             "a single unit cannot be measured: it has no spread.", expected="two or more examples or groups", got="1"
         )
 
-    def measured(answers: np.ndarray) -> Measures:
-        return metrics.measure(model.task, truth, answers, units)
+    breaks = kept.breaks
 
+    def measured(answers: np.ndarray) -> Measures:
+        return metrics.measure(model.task, truth, answers, units, breaks=breaks)
+
+    rivals = _rivals(model, kept, train, validation, classical)
+    is_text = model.task.form == "text"
     return Evaluation(
         model.task,
         len(kept),
         measured(outputs),
-        {name: measured(answers) for name, answers in _rivals(model, kept, train, validation, classical).items()},
-        metrics.per_class(model.task, truth, outputs, units),
+        {name: measured(answers) for name, answers in rivals.items()},
+        metrics.per_class(model.task, truth, outputs, units, breaks),
         metrics.confusion(model.task, truth, outputs),
         (*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(model.task, kept)),
+        {"oracle": measured(oracles(truth))} if is_text else {},
+        {name: _ahead(truth, outputs, one, units) for name, one in rivals.items()} if is_text else {},
     )
+
+
+def _ahead(truth: np.ndarray, outputs: np.ndarray, others: np.ndarray, units: np.ndarray | None) -> Difference:
+    """Return by how much the ROUGE-L of answers is ahead of that of others."""
+    own, theirs = (rouges(truth, one)[:, -1] for one in (outputs, others))
+    return difference_of_means(own, theirs, units)
 
 
 def _rivals(
     model: Model, test: Dataset, train: Dataset | None, validation: Dataset | None, made: Model | None
 ) -> dict[str, np.ndarray]:
+    if model.task.form == "path":
+        own = baselines.each_alone(test, model.task)
+        return own if made is None else own | {baselines.CLASSICAL: made.outputs(test.inputs, contents=test.contents)}
+    if model.task.form == "text":
+        return _summaries(model, test, train, validation, made)
     if train is None:
         shares = model.record.get("majority")
         if not shares:
             return {}
         constant = np.tile(np.array(shares), (len(test), 1))
-        return {baselines.MAJORITY: constant[:, 0] if model.task.kind == "regression" else constant}
+        return {baselines.MAJORITY: constant[:, 0] if model.task.form == "number" else constant}
     learned = train if validation is None else train.joined_with(validation)
     if made is None:
         held = None if validation is None else np.arange(len(learned)) >= len(train)
         found = baselines.classical(learned, test, model.task, held=held, seed=int(model.record.get("seed", 0)))
     else:
         found = made.outputs(test.inputs, contents=test.contents)
+    if model.task.words:
+        return {baselines.LEXICON: baselines.lexicon(learned, test, model.task), baselines.CLASSICAL: found}
     return {baselines.MAJORITY: baselines.majority(learned, model.task, len(test)), baselines.CLASSICAL: found}
+
+
+def _summaries(
+    model: Model, test: Dataset, train: Dataset | None, validation: Dataset | None, made: Model | None
+) -> dict[str, np.ndarray]:
+    """Return what needs no source answers texts: their first sentences, the centroid's, and the classical model's."""
+    if train is None:
+        return {baselines.MAJORITY: summarizing.led(model.record["lead"], test.inputs)}
+    learned = train if validation is None else train.joined_with(validation)
+    found = summarizing.rivals(learned, test, model.task)
+    return found if made is None else {**found, baselines.CLASSICAL: made.outputs(test.inputs)}
 
 
 def _kept(model: Model, data: Dataset, keep_seen: bool) -> tuple[Dataset, tuple[Finding, ...]]:
@@ -194,14 +239,14 @@ def _untested(task: Task, data: Dataset) -> tuple[Finding, ...]:
 
 
 def _unknown_labels(task: Task, data: Dataset) -> tuple[Finding, ...]:
-    if task.kind == "regression":
+    if task.form in ("number", "path", "text"):
         return ()
     sets = [set(value) if isinstance(value, tuple) else {str(value)} for value in data.values]
     unknown = [labels - set(task.labels) for labels in sets if labels - set(task.labels)]
     if not unknown:
         return ()
     names = some(sorted(set().union(*unknown)))
-    effect = "counted as wrong" if task.kind == "classification" else "those labels are left out"
+    effect = "counted as wrong" if task.form == "label" else "those labels are left out"
     text = f"{count(len(unknown), 'example')} with labels the model never saw ({names}): {effect}"
     return (Finding("unseen_labels", text),)
 
@@ -215,7 +260,7 @@ def _require_same_task(model: Model, data: Dataset) -> None:
     if not isinstance(data, Dataset):
         raise DataError("this is not a data set.", expected="what hs.read returns", got=type(data).__name__)
     if data.modality != model.backbone.card.modality:
-        raise DataError(f"the model reads {model.backbone.card.modality}s.", got=f"{data.modality}s")
+        raise DataError(f"the model reads {plural(model.backbone.card.modality)}.", got=plural(data.modality))
     if data.task.kind != model.task.kind:
         raise DataError(
             "the data's task is not the model's.",
@@ -223,8 +268,23 @@ def _require_same_task(model: Model, data: Dataset) -> None:
             got=f"{data.task.kind} of {data.task.target!r}",
             hint=f"--target {model.task.target}",
         )
+    if data.task.words != model.task.words:
+        raise DataError(
+            "the data's words are not the model's.",
+            expected="tags with blanks between them"
+            if model.task.words == "blanks"
+            else "entities by their characters",
+            got="the other",
+        )
+    if data.task.horizon != model.task.horizon:
+        raise DataError(
+            "the model forecasts another horizon.",
+            expected=f"{model.task.horizon} steps",
+            got=f"{data.task.horizon}",
+            hint="leave out --horizon",
+        )
     known = {label for value in data.values for label in (value if isinstance(value, tuple) else (value,))}
-    if model.task.kind != "regression" and not known & set(model.task.labels):
+    if model.task.form not in ("number", "path", "text") and not known & set(model.task.labels):
         raise DataError(
             "none of the data's labels is one the model knows.",
             expected=", ".join(model.task.labels[:5]),

@@ -11,21 +11,29 @@ from typing import Any
 import numpy as np
 
 from headstart import __version__
+from headstart.asking import answered_as_it_is, asker
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.card import CLASSICAL
 from headstart.backbones.catalogue import DEFAULTS
+from headstart.backbones.decoders import by_token
+from headstart.backbones.forecasters import forecasts_for
+from headstart.backbones.series import LIBRARY
 from headstart.backbones.sources import load_backbone
 from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset, splits
+from headstart.data.words import texts_of
 from headstart.errors import BackboneError, DataError, OptionError
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import count_lacking, features_at
 from headstart.frozen.trials import exact_features, few_of
-from headstart.heads import fit_head
+from headstart.heads import LinearHead, fit_head
 from headstart.progress import Progress
 from headstart.strategies import Strategy, as_fields
 from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe, fit_probe, is_learned
+from headstart.strategies.zeroshot import asked_of, fit_zero_shot
+from headstart.summarizing import fit_extracts
 from headstart.tasks import Task
+from headstart.wording import plural
 
 UNFINISHED = 5
 """Goes up whenever unfinished work of another commit could not be gone on with."""
@@ -60,6 +68,15 @@ class Ground:
     cuts: tuple[int, ...] = ()
 
     @cached_property
+    def network(self) -> Backbone:
+        """What learns: the source or, where texts are written, the source token by token.
+
+        Raises:
+            BackboneError: it cannot write.
+        """
+        return by_token(self.backbone) if self.task.form == "text" else self.backbone
+
+    @cached_property
     def examples(self) -> Dataset:
         """Everything that is learned from in the end."""
         return self.train if self.validation is None else self.train.joined_with(self.validation)
@@ -73,6 +90,11 @@ class Ground:
     def held_share(self) -> float | None:
         """The share of the examples that is the validation set, where there is one."""
         return None if self.held is None else float(self.held.mean())
+
+    @property
+    def n_read(self) -> int:
+        """How many inputs the network reads: the examples or, of words, their texts."""
+        return int(texts_of(self.examples.inputs).max()) + 1
 
     @cached_property
     def task(self) -> Task:
@@ -125,22 +147,62 @@ class Ground:
     @cached_property
     def is_faithful(self) -> bool:
         """Whether a head answers a few examples on fp32 features as on those it is fitted on, but where it wavers."""
-        if (self.execution.precision, self.execution.backend) == (EXACT.precision, EXACT.backend):
+        is_exact = (self.execution.precision, self.execution.backend) == (EXACT.precision, EXACT.backend)
+        if is_exact or self.task.form == "text":
             return True
         few = few_of(self.examples.inputs)
         examples = self.examples.take(few)
         exact = exact_features(self.backbone, examples.inputs, examples.contents)
         head = fit_head(self.features, self.truth, self.task, DEFAULT_STRENGTH)
         wanted, got = (self.task.outputs(head.logits(rows)) for rows in (exact, self.features[few]))
-        scale = self.truth.std() if self.task.kind == "regression" else 1.0
+        scale = self.truth.std() if self.task.form == "number" else 1.0
         close = (np.abs(got - wanted) <= WAVERS * scale).reshape(len(few), -1).all(1)
         same = (self.task.decide(got) == self.task.decide(wanted)).reshape(len(few), -1).all(1)
         return bool((close | same).all())
 
     def probe(self, probe: Probe) -> Fitted:
         """Fit a probe on all examples."""
+        if self.task.form == "text":
+            return fit_extracts(
+                probe,
+                self.backbone,
+                self.examples,
+                self.task,
+                held=self.held,
+                execution=self.execution,
+                seed=self.seed,
+                progress=self.progress,
+            )
         features = self.features_at(probe.cut)
         return fit_probe(probe, features, self.examples, self.held, self.task, seed=self.seed, progress=self.progress)
+
+    def zero_shot(self) -> Fitted:
+        """Return what the source says of the examples as it is: it has learned from none of them.
+
+        Raises:
+            OptionError: it has nothing to answer with or, of series, forecasts fewer steps.
+        """
+        if self.task.form != "path":
+            return self._asked()
+        own = forecasts_for(self.backbone)
+        is_blank = not own and self.backbone.library == LIBRARY  # learning begins there, where nothing is learned yet
+        if own < self.task.horizon and not is_blank:
+            raise OptionError(
+                "the source as it is does not answer this.",
+                expected="a horizon up to the steps that the source forecasts",
+                got=f"{self.backbone.name} forecasts {own} steps",
+                hint="use --strategy probe",
+            )
+        asked = asked_of(self.examples, self.held)
+        (features,) = self.features_of(self.examples.take(asked))
+        return fit_zero_shot(features, self.examples, asked, self.held, self.task)
+
+    def _asked(self) -> Fitted:
+        writer, seen = asker(self.backbone, self.task, self.examples.values), np.ones(len(self.examples), dtype=bool)
+        inputs = [str(text) for text in self.examples.inputs]
+        outputs = answered_as_it_is(self.backbone, writer, self.task, inputs, self.progress)
+        nothing = LinearHead(np.zeros((self.task.n_outputs, 1)), np.zeros(self.task.n_outputs))
+        return Fitted(nothing, 0.0, False, {}, "nothing: nothing is learned", outputs, seen)
 
     def folds(self, k: int) -> list[np.ndarray]:
         """Return the held-out masks (n,) to compare by: the validation set, or k folds that hold something known."""
@@ -225,8 +287,8 @@ def require_source(backbone: Backbone, data: Dataset) -> None:
         )
     if backbone.card.modality != data.modality:
         raise DataError(
-            f"{backbone.name} reads {backbone.card.modality}s.",
-            expected=f"a backbone for {data.modality}s",
+            f"{backbone.name} reads {plural(backbone.card.modality)}.",
+            expected=f"a backbone for {plural(data.modality)}",
             got=backbone.name,
         )
 
@@ -243,13 +305,13 @@ def learned_task(examples: Dataset) -> Task:
         DataError: fewer than two labels occur.
     """
     task = examples.task
-    if task.kind == "regression":
+    if task.form in ("number", "path", "text"):
         return task
     values: Sequence[object] = examples.values
-    if task.kind == "multilabel":
+    if task.form == "labels":
         values = [label for labels in examples.values if isinstance(labels, tuple) for label in labels]
     labels = tuple(sorted({str(value) for value in values}))
-    if len(labels) < (2 if task.kind == "classification" else 1):
+    if len(labels) < (2 if task.form == "label" else 1):
         raise DataError(
             f"the training examples hold only one label of {task.target!r}: nothing to learn.",
             expected="two or more labels",

@@ -21,6 +21,7 @@ from headstart.data import TEST_SHARE, Dataset, Finding, check, read
 from headstart.devices import processes
 from headstart.errors import OptionError
 from headstart.evaluation import evaluate
+from headstart.extracts import Documents
 from headstart.ground import Ground, begin, require_one_target
 from headstart.model import Model
 from headstart.plan import BUDGET, Plan
@@ -29,10 +30,11 @@ from headstart.ranking.pools import ALL, OFFLINE, Variant, lines_of
 from headstart.ranking.sources import Ranking, rank_sources
 from headstart.report.page import write_report
 from headstart.report.result import Result
-from headstart.strategies import Classical, Strategy
+from headstart.strategies import Classical, Majority, Probe, Strategy
 from headstart.tasks import Kind
 from headstart.wording import count, seconds_in_words, some, user_path
 
+EXTRACTING = (Majority, Classical, Probe)
 DEFAULTS = {"test": TEST_SHARE, "seed": 0, "balance": "sum"}
 
 
@@ -90,6 +92,9 @@ def fit(
     group: str | None = None,
     sensitive: str | Sequence[str] = (),
     task: Kind | None = None,
+    series: str | None = None,
+    time: str | None = None,
+    horizon: int | None = None,
     backbone: str | Backbone | Sequence[str | Backbone] | None = None,
     strategy: Strategy | Sequence[Strategy] | None = None,
     test: float = TEST_SHARE,
@@ -106,7 +111,7 @@ def fit(
     Killed at any moment, the same call with the same `out` goes on where it was, to the same bits.
 
     Args:
-        data, input, target, group, sensitive, task: as `read` takes them.
+        data, input, target, group, sensitive, task, series, time, horizon: as `read` takes them.
         backbone: a name as `load_backbone` takes it, or a loaded backbone; the modality's default otherwise. Of
             several, of "offline" (what is installed) or "all" (and models made here) the one that ranks first is taken.
         strategy: the one to run, or several to choose from, the simplest first; by default the probe and fine-tuning,
@@ -130,8 +135,10 @@ def fit(
         {'train': 8, 'validation': 0, 'test': 2}
     """
     clock, path, strategies = Clock(), destination(out), asked_strategies(strategy)
+    asked: dict[str, Any] = {"input": input, "target": target, "group": group, "sensitive": sensitive, "task": task}
+    asked |= {"series": series, "time": time, "horizon": horizon}
     with clock.phase("read"):
-        dataset = read(data, input=input, target=target, group=group, sensitive=sensitive, task=task, progress=progress)
+        dataset = read(data, **asked, progress=progress)
         require_one_target(dataset)
         findings = check(dataset)
         train, validation, tested, held_out = dataset.three_sets(test=test, seed=seed)
@@ -139,7 +146,7 @@ def fit(
         with clock.phase("load"):
             source, ranking = _source(train, validation, backbone, seed, len(tested), progress)
             ground = begin(train, validation, source, seed, keeper, progress)
-            findings = (*findings, *truncated(dataset, ground.backbone))
+            findings = (*findings, *truncated(dataset, ground.backbone, strategies))
         with clock.phase("settle"):
             ground, settled = settle(ground, strategies, plan=plan, budget=budget)
         ground = clock.watched(ground, settled, len(tested))
@@ -161,7 +168,6 @@ def fit(
     seconds, forecast = clock.told()
     report = None if path is None else report_beside(path)
     result = replace(result, seconds=seconds, forecast=forecast, path=path, report=report)
-    asked = {"input": input, "target": target, "group": group, "sensitive": sensitive, "task": task}
     replayed = out if strategies is not None or plan is not None or budget != BUDGET else None
     _report(result, data, asked | {"backbone": backbone, "test": test, "seed": seed, "plan": replayed, "out": out})
     return result
@@ -315,9 +321,15 @@ def _news(told: tuple[Finding, ...], found: tuple[Finding, ...]) -> list[Finding
     return [finding for finding in found if finding.code not in codes]
 
 
-def truncated(dataset: Dataset, backbone: Backbone) -> tuple[Finding, ...]:
-    """Say which texts a backbone cannot read to their end."""
-    places = backbone.prepare.truncated(dataset.inputs)
+def truncated(
+    dataset: Dataset, backbone: Backbone, strategies: Sequence[Strategy] | None = None
+) -> tuple[Finding, ...]:
+    """Say which texts a backbone cannot read to their end; where sentences are chosen, which hold one too long."""
+    if dataset.task.form == "text" and all(isinstance(one, EXTRACTING) for one in strategies or ()):
+        documents = Documents.of(dataset.inputs)
+        places = sorted({int(documents.member[one]) for one in backbone.prepare.truncated(documents.sentences)})
+    else:
+        places = backbone.prepare.truncated(dataset.inputs)
     if not places:
         return ()
     names, most = some([dataset.names[place] for place in places]), backbone.prepare.describe()

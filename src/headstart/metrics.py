@@ -9,38 +9,56 @@ weighted forms against scikit-learn's.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 from sklearn import metrics as sk
 
-from headstart.statistics import FEWER_RESAMPLES, Measure, percentile_interval, resampled_weights, resamples_for, wilson
+from headstart.entities import Found
+from headstart.forecasts import forecast_metrics
+from headstart.mistakes import TINY
+from headstart.statistics import (
+    FEWER_RESAMPLES,
+    Measure,
+    Metric,
+    Weighted,
+    mean_of,
+    percentile_interval,
+    resampled_weights,
+    resamples_for,
+    wilson,
+)
+from headstart.summaries import HEADLINE as SUMMARY
+from headstart.summaries import SHARES, summary_metrics
 from headstart.tasks import UNKNOWN, Task
 
 BINS = 10
+STRANGE = "B-?"
 FEW_UNITS = 10
-TINY = 1e-15
-BOUNDED = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "auroc", "exact_match"})
-TEMPERATURES = np.geomspace(1 / 16, 16, 65)
+SPECIFICITY, SENSITIVITY = 0.9, "sensitivity_90"
+ROUNDING = 1e-9
+MOST_CLASSES = 30
+"""Classes that a sensitivity is averaged over, at most: each is sorted anew in every sample."""
+
+ENTITIES = ("entity_f1", "entity_precision", "entity_recall")
+OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "auroc", "exact_match", SENSITIVITY)
+BOUNDED = SHARES | {*OF_CLASSES, *ENTITIES, "coverage_80", "direction"}
+LOWER = frozenset({"log_loss", "calibration_error", "brier_score", "mae", "rmse", "mase", "smape"})
+"""Metrics that are the better the lower they are, of those that may be shown first or held beside others."""
+
 PAIRS = 2_000_000
 """Of examples, that are set beside each other at once at most: beyond that ranks are added up."""
 
-HEADLINE = {"classification": "accuracy", "multilabel": "macro_f1", "regression": "r2"}
-
-Weighted = Callable[[np.ndarray], np.ndarray]
-"""From weights (r, n) to a metric's value in each of r samples (r,)."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric on one set of answers: its value, its weighted form, and how many examples it takes."""
-
-    value: float
-    weighted: Weighted
-    used: np.ndarray | None = None
+HEADLINE = {
+    "classification": "accuracy",
+    "multilabel": "macro_f1",
+    "regression": "r2",
+    "tagging": "entity_f1",
+    "forecasting": "mase",
+    "summarization": SUMMARY,
+}
 
 
 def measure(
@@ -50,73 +68,59 @@ def measure(
     units: np.ndarray | None = None,
     *,
     resamples: int | None = None,
+    breaks: np.ndarray | None = None,
 ) -> dict[str, Measure]:
     """Return every metric of a task with its interval; only shares where a single unit tells of no spread.
 
     Args:
         task: what is predicted.
-        truth: (n,) label indices (-1: a label never seen in training), (n, c) zeros and ones, or (n,) numbers.
-        outputs: (n, c) probabilities, or (n,) numbers.
+        truth: (n,) label indices (-1: a label never seen in training), (n, c) zeros and ones, or (n,) numbers or texts.
+        outputs: (n, c) probabilities, or (n,) numbers or texts.
         units: (n,) the group of each example; None where every example stands for itself.
         resamples: of the bootstrap; by default as many as suit the number of examples.
+        breaks: (n,) the text that each word stands in, where words are tagged; without it the group.
     """
-    table = {"classification": _classification, "multilabel": _multilabel, "regression": _regression}
     own = np.arange(len(truth)) if units is None else np.unique(units, return_inverse=True)[1]
-    found = table[task.kind](truth, outputs)
+    if task.kind == "tagging":
+        found = entities(task, truth, outputs, own if breaks is None else breaks)
+    elif task.form == "path":
+        found = forecast_metrics(task, truth, outputs)
+    else:
+        ways = {"label": _classification, "labels": _multilabel, "number": _regression, "text": summary_metrics}
+        found = ways[task.form](truth, outputs)
     samples = _sampled(found, own, resamples or resamples_for(len(truth), task.n_outputs))
     measured = {name: _with_interval(name, found[name], samples[name], own, units is None) for name in found}
     return {name: one for name, one in measured.items() if one.units > 1 or name in BOUNDED}
 
 
-def errors_of(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-    """Return (n,) what a claim is about: 1 for each wrong label or, where no label is single, the quadratic error."""
-    if task.kind == "classification":
-        return np.asarray(task.decide(outputs) != truth, dtype=np.float64)
-    return quadratic_errors(task, truth, outputs)
-
-
-def quadratic_errors(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-    """Return how far each answer (n,) lies from the truth: a proper score of every kind of task.
-
-    Classification: Brier's score, the squared distance of probabilities and truth, in [0, 2] (Brier 1950); a label
-    never seen in training counts as 1 and the probabilities given elsewhere.
-    Multi-label: its mean over labels.
-    Regression: the squared error beside the variance of the truth.
-    """
-    if task.kind == "regression":
-        return np.asarray((truth - outputs) ** 2 / (float(np.var(truth)) or 1.0))
-    if task.kind == "multilabel":
-        return np.asarray(((outputs - truth) ** 2).mean(1))
-    known = truth != UNKNOWN
-    squares = (outputs**2).sum(1)
-    given = np.where(known, outputs[np.arange(len(truth)), np.where(known, truth, 0)], 0.0)
-    return np.asarray(squares - 2 * given + 1)
-
-
-def calibrated_errors(task: Task, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-    """Return the quadratic errors (n,) once how sure the answers are is set right, by the temperature that errs least.
-
-    What is left is how well examples are told apart (Guo et al. 2017). Numbers are as they are.
-    """
-    if task.kind == "regression":
-        return quadratic_errors(task, truth, outputs)
-    likely = np.clip(outputs, TINY, 1 - TINY)
-    logits = np.log(likely) if task.kind == "classification" else np.log(likely / (1 - likely))
-    tried = (quadratic_errors(task, truth, task.outputs(logits / temperature)) for temperature in TEMPERATURES)
-    return min(tried, key=lambda errors: float(errors.mean()))
+def entities(task: Task, truth: np.ndarray, outputs: np.ndarray, breaks: np.ndarray) -> dict[str, Metric]:
+    """Return the metrics of tagged words, without their intervals; the arguments are as `measure` takes them."""
+    answers = task.decide(outputs)
+    found = Found.of(_tags(task, truth), _tags(task, answers), breaks)
+    return {**found.metrics, "accuracy": Metric(float((answers == truth).mean()), mean_of((answers == truth) * 1.0))}
 
 
 def per_class(
-    task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None = None
+    task: Task,
+    truth: np.ndarray,
+    outputs: np.ndarray,
+    units: np.ndarray | None = None,
+    breaks: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
-    """Return precision, recall and F1 of each label, the first two with intervals and counts; groups resampled."""
-    if task.kind == "regression":
+    """Return precision, recall and F1 of each label, the first two with intervals and counts; groups resampled.
+
+    Where words are tagged they are those of each kind of entity; the arguments are as `measure` takes them.
+    """
+    if task.form in ("number", "path", "text"):
         return []
+    if task.kind == "tagging":
+        texts = np.arange(len(truth)) if units is None else units
+        return _per_kind(task, truth, outputs, texts, texts if breaks is None else breaks)
     decided = task.decide(outputs)
     rows = []
     for place, label in enumerate(task.labels):
-        is_true = truth == place if task.kind == "classification" else truth[:, place] == 1
-        is_said = decided == place if task.kind == "classification" else decided[:, place] == 1
+        is_true = truth == place if task.form == "label" else truth[:, place] == 1
+        is_said = decided == place if task.form == "label" else decided[:, place] == 1
         true, said, hits = int(is_true.sum()), int(is_said.sum()), int((is_true & is_said).sum())
         rows.append(
             {
@@ -146,7 +150,7 @@ def _share(right: np.ndarray, units: np.ndarray | None) -> dict[str, float | int
     if n == 0:
         return None
     own = np.arange(n) if units is None else np.unique(units, return_inverse=True)[1]
-    metric = Metric(float(right.mean()), _mean(right.astype(float)))
+    metric = Metric(float(right.mean()), mean_of(right.astype(float)))
     samples = _sampled({"share": metric}, own, FEWER_RESAMPLES)["share"] if units is not None else np.zeros(0)
     return _with_interval("accuracy", metric, samples, own, units is None).as_dict()
 
@@ -182,8 +186,28 @@ def _with_interval(name: str, metric: Metric, samples: np.ndarray, units: np.nda
     return Measure(metric.value, low, high, count, k)
 
 
-def _mean(values: np.ndarray) -> Weighted:
-    return lambda weights: (weights @ values) / weights.sum(1)
+def _tags(task: Task, encoded: np.ndarray) -> list[str]:
+    """Return tags (n,); one never seen in training begins an entity of a kind that no answer has."""
+    return [task.labels[place] if place != UNKNOWN else STRANGE for place in encoded.tolist()]
+
+
+def _per_kind(
+    task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray, breaks: np.ndarray
+) -> list[dict[str, Any]]:
+    rows = []
+    true_tags, answers = (_tags(task, encoded) for encoded in (truth, task.decide(outputs)))
+    for kind, found in Found.by_kind(true_tags, answers, breaks).items():
+        true, said = np.flatnonzero(found.true), np.flatnonzero(found.said)
+        rows.append(
+            {
+                "label": kind,
+                "n": len(true),
+                "recall": _share(found.hits[true] > 0, units[true]),
+                "precision": _share(found.hits[said] > 0, units[said]),
+                "f1": found.metrics["entity_f1"].value,
+            }
+        )
+    return rows
 
 
 def _classification(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
@@ -194,7 +218,7 @@ def _classification(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
         warnings.simplefilter("ignore")
         balanced = float(sk.balanced_accuracy_score(truth, answers))
     found = {
-        "accuracy": Metric(float(sk.accuracy_score(truth, answers)), _mean((answers == truth).astype(float))),
+        "accuracy": Metric(float(sk.accuracy_score(truth, answers)), mean_of((answers == truth).astype(float))),
         "balanced_accuracy": Metric(balanced, _by_class(truth, answers, _recall)),
         "macro_f1": Metric(
             float(sk.f1_score(truth, answers, average="macro", zero_division=0)), _by_class(truth, answers, _f1)
@@ -203,11 +227,9 @@ def _classification(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
     if not known.any():
         return found
     t, p = truth[known], outputs[known]
-    auroc = _macro_auroc(np.eye(p.shape[1])[t], p)
-    if auroc is not None:
-        found["auroc"] = Metric(*auroc, known)
+    found |= _ranking(np.eye(p.shape[1])[t], p, known)
     losses = -np.log(np.clip(p[np.arange(len(t)), t], TINY, 1))
-    found["log_loss"] = Metric(float(sk.log_loss(t, p, labels=range(p.shape[1]))), _mean(losses), known)
+    found["log_loss"] = Metric(float(sk.log_loss(t, p, labels=range(p.shape[1]))), mean_of(losses), known)
     found["calibration_error"] = _calibration(answers[known] == t, p.max(1), known)
     return found
 
@@ -217,18 +239,16 @@ def _multilabel(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
     exact = (answers == truth).all(1)
     losses = -(truth * np.log(np.clip(outputs, TINY, 1)) + (1 - truth) * np.log(np.clip(1 - outputs, TINY, 1))).mean(1)
     found = {
-        "exact_match": Metric(float(sk.accuracy_score(truth, answers)), _mean(exact.astype(float))),
+        "exact_match": Metric(float(sk.accuracy_score(truth, answers)), mean_of(exact.astype(float))),
         "macro_f1": Metric(_macro_f1(truth, answers), _label_f1(truth, answers)),
         "micro_f1": Metric(
             float(sk.f1_score(truth.ravel(), answers.ravel(), zero_division=0)), _label_f1(truth, answers, pooled=True)
         ),
     }
-    auroc = _macro_auroc(truth, outputs)
-    if auroc is not None:
-        found["auroc"] = Metric(*auroc)
+    found |= _ranking(truth, outputs)
     squares = ((outputs - truth) ** 2).mean(1)
-    found["brier_score"] = Metric(float(squares.mean()), _mean(squares))
-    return {**found, "log_loss": Metric(float(losses.mean()), _mean(losses))}
+    found["brier_score"] = Metric(float(squares.mean()), mean_of(squares))
+    return {**found, "log_loss": Metric(float(losses.mean()), mean_of(losses))}
 
 
 def _macro_f1(truth: np.ndarray, answers: np.ndarray) -> float:
@@ -246,8 +266,8 @@ def _regression(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
         return np.asarray(1 - (weights @ errors**2) / spread)
 
     found = {
-        "mae": Metric(float(sk.mean_absolute_error(truth, outputs)), _mean(np.abs(errors))),
-        "rmse": Metric(float(sk.root_mean_squared_error(truth, outputs)), lambda w: np.sqrt(_mean(errors**2)(w))),
+        "mae": Metric(float(sk.mean_absolute_error(truth, outputs)), mean_of(np.abs(errors))),
+        "rmse": Metric(float(sk.root_mean_squared_error(truth, outputs)), lambda w: np.sqrt(mean_of(errors**2)(w))),
     }
     if len(truth) < 2 or np.ptp(truth) == 0:
         return found
@@ -290,20 +310,39 @@ def _label_f1(truth: np.ndarray, answers: np.ndarray, *, pooled: bool = False) -
     return weighted
 
 
-def _macro_auroc(truth: np.ndarray, outputs: np.ndarray) -> tuple[float, Weighted] | None:
-    """Area under the ROC curve, averaged over one-against-rest of the classes where both sides occur."""
-    columns = [c for c in range(truth.shape[1]) if 0 < truth[:, c].sum() < len(truth)]
-    if truth.shape[1] == 2 and len(columns) == 2:
-        columns = [1]
+def _ranking(truth: np.ndarray, outputs: np.ndarray, used: np.ndarray | None = None) -> dict[str, Metric]:
+    """Return what the order of the outputs tells, averaged over one-against-rest of classes where both sides occur.
+
+    The area under the ROC curve and, of no more than `MOST_CLASSES`, the sensitivity at a specificity of 90 %: of two
+    classes as well, the mean of both.
+    """
+    both = [c for c in range(truth.shape[1]) if 0 < truth[:, c].sum() < len(truth)]
+    columns = [1] if truth.shape[1] == 2 and len(both) == 2 else both
     if not columns:
-        return None
-    value = float(np.mean([sk.roc_auc_score(truth[:, c], outputs[:, c]) for c in columns]))
+        return {}
 
-    def weighted(weights: np.ndarray) -> np.ndarray:
-        each = np.stack([_auroc(weights, truth[:, c] == 1, outputs[:, c]) for c in columns], axis=1)
-        return _mean_where(np.isfinite(each), each)
+    def averaged(score: Callable[..., np.ndarray], columns: Sequence[int]) -> Weighted:
+        def weighted(weights: np.ndarray) -> np.ndarray:
+            each = np.stack([score(weights, truth[:, c] == 1, outputs[:, c]) for c in columns], axis=1)
+            return _mean_where(np.isfinite(each), each)
 
-    return value, weighted
+        return weighted
+
+    area = float(np.mean([sk.roc_auc_score(truth[:, c], outputs[:, c]) for c in columns]))
+    found = {"auroc": Metric(area, averaged(_auroc, columns), used)}
+    if len(both) <= MOST_CLASSES:
+        sensitivity = averaged(_sensitivity, both)
+        found[SENSITIVITY] = Metric(float(sensitivity(np.ones((1, len(truth))))[0]), sensitivity, used)
+    return found
+
+
+def _sensitivity(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the largest share of positives (r,) above a threshold that at most a tenth of the others reach."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    good, bad = (np.cumsum(weights[:, order].astype(np.float64) * side[order], 1) for side in (positive, ~positive))
+    is_allowed = bad[:, ends] <= (1 - SPECIFICITY) * (1 + ROUNDING) * bad[:, -1:]
+    return np.asarray(np.where(is_allowed, good[:, ends], 0.0).max(1) / good[:, -1])
 
 
 def _auroc(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.ndarray:

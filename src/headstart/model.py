@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart import __version__, artifact
+from headstart.asking import answered_as_it_is
 from headstart.backbones.card import CLASSICAL
+from headstart.backbones.decoders import Script
+from headstart.backbones.writers import Writer, losses_of
+from headstart.checkpoints import under
+from headstart.data.histories import History, forecast_of
 from headstart.data.inputs import Given, gather
+from headstart.data.words import tagging_of, words_of
 from headstart.devices import processes, undisturbed
 from headstart.errors import ArtifactError, HeadstartError
+from headstart.extracts import Decoding, Documents, extracted, scored
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import features_of
 from headstart.heads import LinearHead
 from headstart.plots import training_curves
 from headstart.progress import Progress, silent
 from headstart.tasks import Task
-from headstart.wording import user_path
+from headstart.wording import capital, user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,8 +45,9 @@ class Prediction:
 
     Attributes:
         input: what the input is called.
-        answer: {"label", "probability", "probabilities"}, {"labels", "probabilities"} or {"value"}; of several targets
-            {"targets"}: such an answer each, by name; empty on failure.
+        answer: {"label", "probability", "probabilities"}, {"labels", "probabilities"} or {"value"}; where words are
+            tagged {"words", "tags", "entities"}; of series {"series", "forecast"}; of summaries {"summary",
+            "sentences"}; of several targets {"targets"}: such an answer each, by name; empty on failure.
         error: why the input could not be read; None on success.
     """
 
@@ -87,6 +96,7 @@ class Model:
         columns: the input columns of the table it was trained on; empty for folders and lists.
         record: how it was trained, as JSON holds it.
         seen: (n,) fingerprints of the training examples, so that an evaluation can leave them out.
+        writer: what writes texts above the backbone, in place of a head; None otherwise.
     """
 
     backbone: Backbone
@@ -96,6 +106,7 @@ class Model:
     columns: tuple[str, ...] = ()
     record: dict[str, Any] = field(default_factory=dict)
     seen: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    writer: Writer | None = None
 
     @property
     def execution(self) -> Execution:
@@ -117,7 +128,7 @@ class Model:
         contents: Sequence[str] | None = None,
         progress: Progress = silent,
     ) -> np.ndarray:
-        """Return probabilities (n, c), or numbers (n,) for regression, of inputs that can all be read.
+        """Return probabilities (n, c), numbers (n,) or texts (n,), of inputs that can all be read.
 
         Args:
             inputs: (n,) files, pictures, arrays or texts.
@@ -128,6 +139,11 @@ class Model:
         Raises:
             DataError: an input cannot be read.
         """
+        if self.writer is not None:
+            return answered_as_it_is(self.backbone, self.writer, self.task, inputs, progress)
+        if self.task.form == "text":
+            decoding = Decoding(**self.record["decoding"])
+            return extracted(self.backbone, self.head, self.cut, decoding, inputs, progress)
         features = features_of(
             self.backbone,
             inputs,
@@ -137,6 +153,14 @@ class Model:
             progress=progress,
         )
         return self.task.outputs(self.head.logits(features))
+
+    def checked_by(self, inputs: Sequence[Any]) -> np.ndarray:
+        """Return the numbers (n, …) that a saved model is checked by: its outputs or, of texts, what they come from."""
+        if self.writer is not None:
+            return losses_of(self.backbone, self.writer, inputs)
+        if self.task.form == "text":
+            return scored(self.backbone, self.head, self.cut, Documents.of(inputs))
+        return self.outputs(inputs, execution=EXACT)
 
     def predict(self, inputs: object, *, progress: Progress = silent) -> list[Prediction]:
         """Answer for each input; one that cannot be read gets an error instead, and the rest goes on.
@@ -155,10 +179,24 @@ class Model:
             >>> model.predict(["a good play"])[0].label
             'yes'
         """
-        given = gathered(inputs, self.backbone, self.columns)
+        columns = self.columns if self.task.form != "path" else (*self.columns, self.task.target)
+        given = gathered(inputs, self.backbone, columns)
         readable = [one.value for one in given if one.error is None]
+        if self.task.words:
+            return predictions(given, self._tagged(readable, progress))
         outputs: Iterable[Any] = self.outputs(readable, progress=progress) if readable else ()
-        return predictions(given, map(self.task.answer, outputs))
+        answers: Iterable[dict[str, Any]] = map(self.task.answer, outputs)
+        if self.task.form == "path":
+            answers = (forecast_of(one, said["quantiles"]) for one, said in zip(readable, answers, strict=True))
+        return predictions(given, answers)
+
+    def _tagged(self, texts: Sequence[str], progress: Progress) -> Iterator[dict[str, Any]]:
+        """Yield the answer for each text: its words, the tag of each, and the entities they make."""
+        words = [words_of(text, self.task.words) for text in texts]
+        every = [word for own in words for word in own]
+        answers = map(self.task.answer, self.outputs(every, progress=progress) if every else ())
+        for own in words:
+            yield tagging_of(own, list(islice(answers, len(own))))
 
     def save(self, path: str | Path) -> Path:
         """Write the model as a folder, whole or not at all; a model of ours that was there is replaced.
@@ -181,10 +219,13 @@ class Model:
             "majority": "The commonest answer: no",
             "classical": "A linear model without transfer on",
             "probe": "A probe on",
+            "zeroshot": "As it is:",
             "finetune": "Fine-tuned from",
             "lora": "Tuned by LoRA from",
             "refine": "A small network learned beside",
         }
+        if self.task.form == "text" and self.writer is None:
+            made |= {"majority": "The first sentences: no", "probe": "Sentences chosen on"}
         how = made.get(str(self.record.get("strategy")), "Learned from scratch, with the architecture of")
         lines = [
             f"# A model for `{self.task.target}`",
@@ -201,7 +242,8 @@ class Model:
             lines.append(
                 f"- {name}: {measure['value']:.3f} [{measure['low']:.3f}, {measure['high']:.3f}], n={measure['n']}"
             )
-        return "\n".join([*lines, "", "Intervals are 95 %, on examples no choice was made on.", ""])
+        cautions = [f"**{capital(caution)}.**" for caution in self.record.get("cautions", [])]
+        return "\n".join([*lines, "", "Intervals are 95 %, on examples no choice was made on.", *cautions, ""])
 
     def with_record(self, **fields: Any) -> Model:
         """Return the model with more in its training record."""
@@ -216,6 +258,7 @@ def write_into(folder: Path, models: Sequence[Model]) -> None:
     backbone, record = first.backbone, first.record
     own = {"taught": backbone.seen, **(backbone.typical.tensors() if backbone.typical is not None else {})}
     for place, one in enumerate(models):
+        own |= {f"writer.{place}.{name}": array for name, array in _written(one).items()}
         own |= {f"head.{place}.weight": one.head.weight, f"head.{place}.bias": one.head.bias, f"seen.{place}": one.seen}
     weights = {f"backbone.{name}": tensor for name, tensor in backbone.trunk.state_dict().items()}
     tokenizer = getattr(backbone.prepare, "tokenizer", None)
@@ -243,7 +286,7 @@ def _manifest(models: Sequence[Model]) -> dict[str, Any]:
         },
         "models": [
             {
-                "task": {"target": one.task.target, "kind": one.task.kind, "labels": list(one.task.labels)},
+                "task": asdict(one.task),
                 "columns": list(one.columns),
                 "record": one.record,
             }
@@ -259,8 +302,12 @@ def _golden(models: Sequence[Model]) -> dict[str, Tensor]:
     examples = models[0].backbone.prepare.examples()
     found = {f"input.{place}": torch.from_numpy(_as_array(example).copy()) for place, example in enumerate(examples)}
     for place, one in enumerate(models):
-        found[f"outputs.{place}"] = torch.from_numpy(one.outputs(examples, execution=EXACT).astype(np.float32))
+        found[f"outputs.{place}"] = torch.from_numpy(one.checked_by(examples).astype(np.float32))
     return found
+
+
+def _written(model: Model) -> dict[str, np.ndarray]:
+    return {} if model.writer is None else {name: one.cpu().numpy() for name, one in model.writer.tensors().items()}
 
 
 @undisturbed()
@@ -296,14 +343,23 @@ def _put_together(saved: artifact.Artifact) -> list[Model]:
     manifest, tensors, backbone = saved.manifest, saved.tensors(), from_artifact(saved)
     models = []
     for place, one in enumerate(manifest["models"]):
-        fields, columns = one["task"], tuple(one["columns"])
-        task = Task(fields["target"], fields["kind"], tuple(fields["labels"]))
+        columns = tuple(one["columns"])
+        task = Task(**{**one["task"], "labels": tuple(one["task"]["labels"])})
         head = LinearHead(tensors[f"head.{place}.weight"].numpy(), tensors[f"head.{place}.bias"].numpy())
         if head.bias.shape != (task.n_outputs,):
             raise ArtifactError(f"{saved.folder.name} has {task.n_outputs} answers and a head for {len(head.bias)}.")
         seen = tensors[f"seen.{place}"].numpy()
-        models.append(Model(backbone, manifest["cut"], head, task, columns, one["record"], seen))
+        writer = _writer_of(one["record"], backbone, under(f"writer.{place}.", tensors))
+        models.append(Model(backbone, manifest["cut"], head, task, columns, one["record"], seen, writer))
     return models
+
+
+def _writer_of(record: dict[str, Any], backbone: Backbone, tensors: dict[str, Tensor]) -> Writer | None:
+    """Return what writes in a saved model; None where nothing does."""
+    if not tensors:
+        return None
+    tokenizer = backbone.prepare.tokenizer  # type: ignore[attr-defined]
+    return Writer.drawn(Script(**record["writer"]), tokenizer).filled(tensors)
 
 
 def fingerprints(contents: Sequence[str]) -> np.ndarray:
@@ -317,16 +373,21 @@ def _difference_from_golden(models: Sequence[Model], saved: artifact.Artifact) -
     """Return how far today's outputs on the synthetic inputs lie from the saved ones, beside the largest of these."""
     golden = saved.golden()
     stored = [golden[name].numpy() for name in sorted(golden) if name.startswith("input.")]
-    is_text = models[0].backbone.card.modality == "text"
-    inputs = [array.tobytes().decode() for array in stored] if is_text else stored
+    inputs: list[Any] = stored
+    if models[0].backbone.card.modality == "text":
+        inputs = [array.tobytes().decode() for array in stored]
+    elif models[0].backbone.card.modality == "series":
+        inputs = [History.from_array(array) for array in stored]
     gaps = []
     for place, one in enumerate(models):
-        expected, outputs = golden[f"outputs.{place}"].numpy(), one.outputs(inputs, execution=EXACT)
+        expected, outputs = golden[f"outputs.{place}"].numpy(), one.checked_by(inputs)
         gaps.append(float(np.abs(outputs - expected).max() / max(1.0, float(np.abs(expected).max()))))
     return max(gaps)
 
 
 def _as_array(example: Any) -> np.ndarray:
+    if isinstance(example, History):
+        return example.array
     return np.frombuffer(example.encode(), dtype=np.uint8) if isinstance(example, str) else np.asarray(example)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm, rankdata, t
 
-from headstart.statistics import LEVEL
+from headstart.statistics import LEVEL, RESAMPLES, Metric, percentile_interval, resampled_weights
 
 POWER = 0.8
 """The chance to see a difference from which on it counts as one that can be seen."""
@@ -89,6 +89,27 @@ def difference_of_shares(
         "McNemar's exact test, Tango's interval",
         detectable_share(n, (wins + losses + 1) / (n + 2), level=level),
     )
+
+
+def difference_of_metrics(
+    one: Metric, other: Metric, units: np.ndarray, *, level: float = LEVEL, resamples: int = RESAMPLES
+) -> Difference:
+    """Compare two values of a metric that is no mean over examples, by the bootstrap of whole units (Efron 1979).
+
+    Both are taken of the same samples; the interval is that of their percentiles.
+
+    Args:
+        one: of the first contender.
+        other: of the second one.
+        units: (n,) the number of each example's group.
+        level: of the interval, in (0, 1).
+        resamples: of the bootstrap.
+    """
+    drawn = [one.weighted(weights) - other.weighted(weights) for weights in resampled_weights(units, resamples)]
+    gaps, value, k = np.concatenate(drawn), one.value - other.value, len(np.unique(units))
+    low, high = percentile_interval(value, gaps, level)
+    p = min(1.0, 2 * (1 + min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))) / (1 + len(gaps)))
+    return Difference(value, low, high, p, len(units), k, level, "bootstrap of groups")
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import torch
 
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.forecasters import forecasts_for
 from headstart.backbones.sources import source_head
 from headstart.devices import Precision, choose_device, choose_precision
 from headstart.errors import OptionError
@@ -31,6 +32,7 @@ from headstart.strategies import (
     Majority,
     Probe,
     Strategy,
+    ZeroShot,
     as_fields,
     below,
     from_fields,
@@ -262,14 +264,25 @@ def default_strategies(backbone: Backbone, n: int, task: Task) -> list[Strategy]
     Where labels are few, and the source's own classes are known, learning is held to them as well.
     """
     heads: list[Strategy] = [Majority(), Classical(), Probe()]
+    if task.form == "text":
+        return heads
     library = backbone.library
+    if task.form == "path":
+        return _for_series(backbone, n, task)
     if n < FEWEST or library not in ("timm", "transformers"):
         return heads
     scratch = FromScratch(network="small", views=VIEWS)
     if library == "transformers":
         return [*heads, FineTune(cut=upper_half(backbone)), FineTune(), scratch]
-    knows = n <= FEW and task.kind == "classification" and source_head(backbone.card) is not None
+    knows = n <= FEW and task.form == "label" and source_head(backbone.card) is not None
     return [*heads, FineTune(), *([HELD_BACK["cotuning"]] if knows else []), FineTune(cut=0), scratch]
+
+
+def _for_series(backbone: Backbone, n: int, task: Task) -> list[Strategy]:
+    """Return what is considered of series: the source as it is too, where it has learned to forecast so far."""
+    own: list[Strategy] = [ZeroShot()] if forecasts_for(backbone) >= task.horizon else []
+    heads: list[Strategy] = [Majority(), Classical(), *own, Probe()]
+    return heads if n < FEWEST else [*heads, FineTune(), FromScratch(network="small")]
 
 
 def upper_half(backbone: Backbone) -> int:

@@ -51,6 +51,26 @@ def arms(rows: list[tuple[str, Measure, bool]], metric: str) -> str:
     return written.getvalue()
 
 
+def forecasts(rows: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> str:
+    """Return histories with what was forecast of them as SVG, one below the other.
+
+    Args:
+        rows: of each its title, the values (l,) known, those (h,) that came, and the quantiles (h, 9) forecast.
+    """
+    with _figure(1.5 * len(rows)) as (figure, written):
+        for axes, (title, past, future, bands) in zip(
+            figure.subplots(len(rows), squeeze=False)[:, 0], rows, strict=True
+        ):
+            steps = np.arange(1, len(future) + 1)
+            axes.plot(np.arange(1 - len(past), 1), past, color=GREY, linewidth=1.2)
+            axes.fill_between(steps, bands[:, 0], bands[:, -1], color=OURS, alpha=0.2, linewidth=0)
+            axes.plot(steps, bands[:, bands.shape[1] // 2], color=OURS, linewidth=1.6)
+            axes.plot(steps, future, ".", color=THEIRS, markersize=4)
+            axes.set_title(title, loc="left", fontsize=9)
+            axes.tick_params(labelsize=7)
+    return written.getvalue()
+
+
 def standings(rows: list[tuple[str, float, Measure, bool, bool]], metric: str) -> str:
     """Return what contenders answer rightly against what they cost as SVG; those level with the best lie in a band.
 

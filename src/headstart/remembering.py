@@ -146,7 +146,7 @@ def _kept(before: Model, after: Model, tested: Dataset) -> Measure:
     unseen = np.flatnonzero(~np.isin(fingerprints(tested.contents), before.seen))
     asked = (tested.take(unseen) if len(unseen) else tested).inputs
     old, new = before.outputs(asked), after.outputs(asked)
-    if task.kind == "regression":
+    if task.form == "number":
         is_same = np.abs(new - old) <= SAME * old.std()
     else:
         both = task.decide(old) == task.decide(new)

@@ -23,7 +23,7 @@ from headstart.learning.balance import Rule
 from headstart.learning.lesson import Lesson
 from headstart.learning.training import Trained
 from headstart.learning.tuning import Tuning
-from headstart.metrics import calibrated_errors, errors_of, quadratic_errors
+from headstart.mistakes import calibrated_errors, errors_of, quadratic_errors
 from headstart.model import Model, fingerprints
 from headstart.plan import Plan, storage_for
 from headstart.strategies import HEAD_ONLY, FineTune, Learning, Probe, as_fields, below
@@ -346,6 +346,6 @@ def _model(
 
 def settled(head: LinearHead, task: Task) -> LinearHead:
     """Return a head in the precision that its kind of task is answered in."""
-    if task.kind == "regression":
+    if task.form == "number":
         return head
     return LinearHead(head.weight.astype(np.float32), head.bias.astype(np.float32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,19 @@ LARGE = 1_000_000
 
 AT_ONCE = 4_000_000
 """Weights of examples that are in memory at once."""
+
+
+Weighted = Callable[[np.ndarray], np.ndarray]
+"""From weights (r, n) to a metric's value in each of r samples (r,)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric on one set of answers: its value, its weighted form, and how many examples it takes."""
+
+    value: float
+    weighted: Weighted
+    used: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,11 @@ class Measure:
     def as_dict(self) -> dict[str, float | int]:
         """Return the fields as JSON holds them."""
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "units": self.units}
+
+
+def mean_of(values: np.ndarray) -> Weighted:
+    """Return the weighted form of the mean of some values (n,)."""
+    return lambda weights: (weights @ values) / weights.sum(1)
 
 
 def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float]:

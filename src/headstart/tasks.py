@@ -11,14 +11,61 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from headstart.errors import DataError, OptionError
+from headstart.writing.texts import as_array
 
-Kind: TypeAlias = Literal["classification", "multilabel", "regression"]
-Value: TypeAlias = str | tuple[str, ...] | float
+Kind: TypeAlias = Literal["classification", "multilabel", "regression", "tagging", "forecasting", "summarization"]
+Form: TypeAlias = Literal["label", "labels", "number", "path", "text"]
 
-KINDS: tuple[Kind, ...] = ("classification", "multilabel", "regression")
+FORMS: dict[Kind, Form] = {
+    "classification": "label",
+    "multilabel": "labels",
+    "regression": "number",
+    "tagging": "label",
+    "forecasting": "path",
+    "summarization": "text",
+}
+"""What an example's answer is, by the kind of task: a label, any number of them, a number, what comes next, a text."""
+
+KINDS: tuple[Kind, ...] = tuple(FORMS)
+TOGETHER = ("classification", "multilabel", "regression")
+"""The kinds that several targets of one network may be of."""
+
 UNKNOWN = -1
 MOST_LABELS = 1000
 """As many as ImageNet has (Russakovsky et al. 2015); a target with more is mostly a name, a number or a text."""
+
+QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+MEDIAN = QUANTILES.index(0.5)
+STEPS = 48
+"""Steps that a network for series forecasts itself: its features begin with their quantiles."""
+
+
+@dataclass(frozen=True)
+class Future:
+    """What came after a history, and what it is measured by: all of it known at the origin but the path.
+
+    Attributes:
+        path: (h,) values in the user's unit.
+        centre: the last value of the history.
+        scale: the mean absolute seasonal difference of the history, above 0.
+        base: what a change is seen from: the centre or, of a series of changes such as returns, 0.
+    """
+
+    path: tuple[float, ...]
+    centre: float
+    scale: float
+    base: float
+
+    @property
+    def row(self) -> list[float]:
+        """The path in units of the scale from the centre, then centre, scale and base: (h + 3,)."""
+        return [*((value - self.centre) / self.scale for value in self.path), self.centre, self.scale, self.base]
+
+
+BESIDE = 3
+"""Numbers that stand beside the path in the truth: centre, scale and base."""
+
+Value: TypeAlias = str | tuple[Any, ...] | float | Future
 
 
 @dataclass(frozen=True)
@@ -27,15 +74,24 @@ class Task:
 
     Attributes:
         target: the name of the column or, for folders, "label".
-        kind: "classification" (one label), "multilabel" (any number of labels) or "regression" (a number).
-        labels: (c,) the label names in sorted order, at most `MOST_LABELS`; empty for regression.
+        kind: "classification" (one label), "multilabel" (any number of labels), "regression" (a number), "tagging" (a
+            label for each word of a text, in the BIO scheme) or "summarization" (a text about a text).
+        labels: (c,) the label names in sorted order, at most `MOST_LABELS`; empty where the answer is none of them.
         is_remembered: what is taught are a model's own outputs, (c,) probabilities or a number, instead of labels.
+        words: where words are tagged, what they are: what stands between "blanks", or "pieces": runs of letters and
+            digits, and every other sign.
+        horizon: h, the steps that are forecast; 0 but for forecasting.
+        overlap: where origins are the units of intervals, how many later ones a future reaches over, so that their
+            errors hang together; None where series are the units.
     """
 
     target: str
     kind: Kind
     labels: tuple[str, ...] = ()
     is_remembered: bool = False
+    words: str = ""
+    horizon: int = 0
+    overlap: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -49,24 +105,38 @@ class Task:
             )
 
     @property
+    def form(self) -> Form:
+        """What an example's answer is: all that learning, choosing and comparing go by."""
+        return FORMS[self.kind]
+
+    @property
     def n_outputs(self) -> int:
-        """How many numbers a head gives for an example: c, or 1 for regression."""
-        return 1 if self.kind == "regression" else len(self.labels)
+        """How many numbers a head gives for an example: c, 1 of a number or a text, or h quantile by quantile."""
+        if self.form == "path":
+            return self.horizon * len(QUANTILES)
+        return 1 if self.form in ("number", "text") else len(self.labels)
 
     @property
     def width(self) -> int:
         """How many numbers the truth of an example takes: one a label where there may be several, or shares of them."""
-        return self.n_outputs if self.kind == "multilabel" or self.is_remembered else 1
+        if self.form == "path":
+            return self.horizon + BESIDE
+        return self.n_outputs if self.form == "labels" or self.is_remembered else 1
 
     def encode(self, values: Sequence[Value]) -> np.ndarray:
-        """Return targets as numbers: (n,) label indices, (n, c) zeros and ones, or (n,) floats.
+        """Return the truth: (n,) label indices, (n, c) zeros and ones, (n,) numbers or texts, or (n, h + 3) futures.
 
         A label this task does not know becomes -1 (classification) or is left out (multi-label).
         """
-        if self.kind == "regression" or self.is_remembered:
+        if self.form == "text":
+            return as_array(values)
+        if self.form == "path":
+            rows = [value.row for value in values if isinstance(value, Future)]
+            return np.array(rows, dtype=np.float64).reshape(len(rows), self.width)
+        if self.form == "number" or self.is_remembered:
             return np.array(values, dtype=np.float64)
         place = {label: index for index, label in enumerate(self.labels)}
-        if self.kind == "classification":
+        if self.form == "label":
             return np.array([place.get(str(value), UNKNOWN) for value in values], dtype=np.int64)
         table = np.zeros((len(values), len(self.labels)), dtype=np.int64)
         for row, labels in enumerate(values):
@@ -74,29 +144,64 @@ class Task:
             table[row, known] = 1
         return table
 
+    def blank(self, n: int) -> np.ndarray:
+        """Return outputs of n examples that say nothing: zeros (n, c) or (n,), or empty texts (n,)."""
+        if self.form == "text":
+            return as_array([""] * n)
+        return np.zeros(n if self.form == "number" else (n, self.n_outputs))
+
     def outputs(self, logits: np.ndarray) -> np.ndarray:
-        """Turn a head's logits (n, c) into probabilities (n, c), or into numbers (n,) for regression."""
-        if self.kind == "regression":
+        """Turn a head's logits (n, c) into probabilities (n, c), numbers (n,) for regression, or quantiles (n, h·9)."""
+        if self.form == "path":
+            return np.sort(self.by_step(logits.astype(np.float64)), axis=2).reshape(logits.shape)
+        if self.form == "number":
             return np.asarray(logits[:, 0])
         logits = logits.astype(np.float64)
-        probabilities = softmax(logits, axis=1) if self.kind == "classification" else expit(logits)
+        probabilities = softmax(logits, axis=1) if self.form == "label" else expit(logits)
         return np.asarray(probabilities)
 
     def decide(self, outputs: np.ndarray) -> np.ndarray:
-        """Turn outputs into encoded answers: the likeliest label, every label at 0.5 or more, or the number."""
-        if self.kind == "classification":
+        """Turn outputs into encoded answers: the likeliest label, every label at 0.5 or more, number or medians."""
+        if self.form == "path":
+            return self.by_step(outputs)[:, :, MEDIAN]
+        if self.form == "label":
             return np.asarray(outputs.argmax(axis=1))
-        return (outputs >= 0.5).astype(np.int64) if self.kind == "multilabel" else outputs
+        return (outputs >= 0.5).astype(np.int64) if self.form == "labels" else outputs
+
+    def by_step(self, outputs: np.ndarray) -> np.ndarray:
+        """Return forecasts (n, h·9) as (n, h, 9): quantiles of each step."""
+        return outputs.reshape(len(outputs), -1, len(QUANTILES))
+
+    def paths(self, truth: np.ndarray) -> np.ndarray:
+        """Return what came (n, h), in units of each history's scale from its centre, of the truth of forecasting."""
+        return truth[:, : self.horizon]
 
     def answer(self, output: np.ndarray) -> dict[str, Any]:
         """Say one example's output (c,) in words, as `predict` prints it."""
-        if self.kind == "regression":
+        if self.form == "path":
+            return {"quantiles": self.by_step(output[None])[0].tolist()}
+        if self.form == "text":
+            places = getattr(output, "places", None)
+            return {"summary": str(output), **({} if places is None else {"sentences": list(places)})}
+        if self.form == "number":
             return {"value": float(output)}
         probabilities = {label: float(p) for label, p in zip(self.labels, output, strict=True)}
-        if self.kind == "multilabel":
+        if self.form == "labels":
             return {"labels": [label for label, p in probabilities.items() if p >= 0.5], "probabilities": probabilities}
         best = self.labels[int(output.argmax())]
         return {"label": best, "probability": probabilities[best], "probabilities": probabilities}
+
+
+def require_shareable(tasks: Sequence[Task]) -> None:
+    """Raise an `OptionError` if one of several targets is of a kind that is learned alone.
+
+    Raises:
+        OptionError: one is.
+    """
+    alone = next((task for task in tasks if task.kind not in TOGETHER), None)
+    if alone is not None and len(tasks) > 1:
+        names = ", ".join(task.target for task in tasks)
+        raise OptionError(f"{alone.target!r} is learned alone: {alone.kind}.", expected="one target", got=names)
 
 
 def labels_of(value: Value | None) -> tuple[str, ...]:
@@ -148,11 +253,11 @@ class Several:
         """Return which examples (n,) have the target at a place, and their truth as its `Task.encode` gives it."""
         own, part = truth[:, self.columns[place]], self.parts[place]
         known = ~np.isnan(own[:, 0])
-        if part.kind == "regression":
+        if part.form == "number":
             return known, own[known, 0]
         if part.is_remembered:
             return known, own[known]
-        return known, (own[known] if part.kind == "multilabel" else own[known, 0]).astype(np.int64)
+        return known, (own[known] if part.form == "labels" else own[known, 0]).astype(np.int64)
 
     def outputs(self, logits: np.ndarray) -> np.ndarray:
         """Turn logits (n, c) into the outputs of all targets (n, c)."""
@@ -162,7 +267,7 @@ class Several:
     def outputs_of(self, outputs: np.ndarray, place: int) -> np.ndarray:
         """Return the outputs of the target at a place, as its task has them."""
         own = outputs[:, self.spans[place]]
-        return own[:, 0] if self.parts[place].kind == "regression" else own
+        return own[:, 0] if self.parts[place].form == "number" else own
 
 
 def _side_by_side(widths: Sequence[int]) -> list[slice]:

@@ -12,25 +12,55 @@ from headstart.wording import count
 STRATEGIES = {
     "majority": "majority",
     "classical": "classical",
+    "zeroshot": "as it is",
     "probe": "probe",
     "finetune": "fine-tuning",
     "lora": "LoRA",
     "refine": "REFINE",
     "scratch": "from scratch",
 }
+OF_SERIES = {"majority": "seasonal naive", "classical": "ETS, Theta, ARIMA"}
+"""What is called otherwise where series are forecast."""
+
+LOCAL = {
+    "random_walk": "random walk",
+    "drift": "random walk with drift",
+    "seasonal_naive": "seasonal random walk",
+    "ets": "ETS",
+    "theta": "Theta",
+    "arima": "ARIMA",
+    "classical": "these combined",
+}
+"""What forecasts a history by itself."""
+
 TITLES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
     "auroc": "AUROC",
+    "sensitivity_90": "sensitivity at 90 %",
     "log_loss": "log loss ↓",
     "calibration_error": "calibration ↓",
     "exact_match": "exact match",
+    "entity_f1": "entity F1",
+    "entity_precision": "entity precision",
+    "entity_recall": "entity recall",
     "brier_score": "Brier score ↓",
+    "rougeL": "ROUGE-L",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "length": "length / reference's",
+    "copied": "words copied",
+    "novel_bigrams": "novel bigrams",
     "r2": "R²",
     "mae": "mean absolute error ↓",
     "rmse": "root mean squared error ↓",
+    "mase": "MASE ↓",
+    "smape": "sMAPE ↓",
+    "weighted_quantile_loss": "weighted quantile loss ↓",
+    "coverage_80": "in the 80 % interval",
+    "direction": "direction of change",
 }
 
 
@@ -55,7 +85,8 @@ def arm_in_words(arm: dict[str, Any], words: str = ", cut {}") -> str:
 
     One that was given up says so, and what on.
     """
-    name = arm["word"] if arm["strategy"] == "finetune" else STRATEGIES[arm["strategy"]]
+    own = STRATEGIES | OF_SERIES if arm.get("headline") == "mase" else STRATEGIES
+    name = arm["word"] if arm["strategy"] == "finetune" else own[arm["strategy"]]
     place = words.format(arm["cut"]) if isinstance(arm["cut"], int) else ""
     if not arm.get("given_up"):
         return f"{name}{place}"

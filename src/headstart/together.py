@@ -263,7 +263,7 @@ def _require_usable(task: Task, train: Dataset, tested: Dataset) -> None:
             expected = "labels of every target in the train and in the test part"
             raise DataError(f"no example to {side} has a {task.target!r}.", expected=expected, hint=hint)
     task = learned_task(train)
-    if task.kind == "regression":
+    if task.form == "number":
         if len(np.unique(tested.units)) < 2 or (tested.groups is not None and len(set(tested.groups)) < 2):
             expected = "two or more examples or groups to be tested on"
             raise DataError(f"{task.target!r} cannot be measured.", expected=expected, got="1", hint=hint)

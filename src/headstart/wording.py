@@ -42,6 +42,11 @@ def count(number: int, noun: str, nouns: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
+def plural(noun: str) -> str:
+    """Return a noun for several: "images", "series"."""
+    return noun if noun == "series" else f"{noun}s"
+
+
 def some(names: list[str], shown: int = 3) -> str:
     """Name the first few, and how many more there are."""
     more = len(names) - shown

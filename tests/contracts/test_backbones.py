@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import timm
 import torch
@@ -17,8 +19,10 @@ from safetensors.torch import save_file
 import headstart as hs
 from headstart.backbones import catalogue
 from headstart.backbones.catalogue import CATALOGUE
+from headstart.backbones.forecasters import forecasts_for
 from headstart.errors import BackboneError, DependencyError
-from headstart.frozen.features import extract
+from headstart.frozen.execution import Execution
+from headstart.frozen.features import extract, features_of
 
 from ..conftest import BAD, GOOD, picture
 
@@ -36,8 +40,98 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def real_inputs(name: str, pictures: list[Path]) -> list[Path] | list[str]:
+def histories(k: int = 4, n: int = 70) -> list[hs.History]:
+    """Walks with a season, of unlike lengths."""
+    dice, steps = np.random.default_rng(0), np.arange(n)
+    walks = [dice.normal(size=n).cumsum() + 3 * np.sin(steps / 2 + place) + 50 for place in range(k)]
+    return [hs.History(walk[: n - 9 * place], 12, f"walk {place}") for place, walk in enumerate(walks)]
+
+
+def real_inputs(name: str, pictures: list[Path]) -> list[Any]:
+    if CATALOGUE[name].card.modality == "series":
+        return histories()
     return pictures if CATALOGUE[name].card.modality == "image" else TEXTS
+
+
+def long_table(horizon: int = 3) -> hs.Dataset:
+    """Few origins of two short series."""
+    rows = [(one.name, place, value) for one in histories(2, 48) for place, value in enumerate(one.values)]
+    frame = pd.DataFrame(rows, columns=["id", "time", "y"])
+    data = hs.read(frame, series="id", time="time", target="y", horizon=horizon)
+    return data.take(np.unique(np.linspace(0, len(data) - 1, 24).astype(int)))
+
+
+SERIES = ("fracast", "patchtst", "patchtsmixer")
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_networks_for_series_keep_their_promises(name: str, tmp_path: Path) -> None:
+    """Saved and loaded they answer alike, whatever they are batched with and whether the cache is asked."""
+    backbone, data = hs.load_backbone(name), long_table()
+    model = hs.adapt(data, backbone=backbone, strategy=hs.Probe())
+    shown = data.inputs[:6]
+    answers = model.outputs(shown)
+    assert np.allclose(answers, hs.load(model.save(tmp_path / "model.headstart")).outputs(shown), atol=1e-5)
+    assert np.allclose(answers[2:3], model.outputs(shown[2:3]), atol=1e-4)
+    kept = features_of(backbone, shown, execution=Execution())
+    assert np.array_equal(kept, features_of(backbone, shown, execution=Execution()))
+    assert np.allclose(kept, extract(backbone, shown), atol=1e-4)
+    with torch.no_grad():
+        batch = backbone.example_batch()
+        whole = backbone.whole(batch)
+        for cut in range(backbone.n_stages + 1):
+            again = backbone.above(batch, backbone.below(batch, cut), cut)
+            assert torch.allclose(again, whole, atol=1e-4), cut
+
+
+def test_learning_of_series_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    """Frozen is bitwise frozen, and a training that is taken up again ends with the bits of one that was not."""
+    data, strategy = long_table(), hs.FineTune(cut=-2, epochs=2)
+    backbone = hs.load_backbone("patchtst")
+    whole = hs.adapt(data, backbone=backbone, strategy=strategy)
+    steps = 0
+
+    def killed(phase: str, done: int, total: int) -> None:
+        nonlocal steps
+        steps += "above cut" in phase
+        if steps == 3:
+            raise KeyboardInterrupt
+
+    settings: Any = {"backbone": backbone, "strategy": strategy, "checkpoint": tmp_path / "m.headstart"}
+    with pytest.raises(KeyboardInterrupt):
+        hs.adapt(data, **settings, progress=killed)
+    again = hs.adapt(data, **settings)
+    before, after = whole.backbone.trunk.state_dict(), again.backbone.trunk.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    source = backbone.trunk.state_dict()
+    frozen = [name for name in source if name.startswith("network.encoder.layers.0.")]
+    assert frozen
+    assert all(torch.equal(source[name], after[name]) for name in frozen)
+
+
+def test_fracast_forecasts_as_its_package_does() -> None:
+    from fracast import FracastModel
+
+    reference = FracastModel.from_pretrained(weights="fp32")
+    backbone = hs.load_backbone("fracast")
+    for history in histories():
+        expected = reference.forecast(history.values, horizon=12)
+        own = extract(backbone, [history])[0, : 48 * 9].reshape(48, 9)[:12] * history.scale + history.centre
+        assert np.abs(own - expected).max() < 1e-3 * np.ptp(history.values)
+
+
+def test_a_folder_of_a_network_of_patches_is_a_source(tmp_path: Path) -> None:
+    config = transformers.PatchTSTConfig(context_length=32, patch_length=8, patch_stride=8, d_model=16, ffn_dim=16)
+    transformers.PatchTSTModel(config).save_pretrained(tmp_path / "patches")
+    backbone = hs.load_backbone(str(tmp_path / "patches"))
+    assert backbone.card.modality == "series"
+    assert forecasts_for(backbone) == 0
+    tuned = hs.adapt(long_table(), backbone=backbone, strategy=hs.FineTune(epochs=8))
+    assert forecasts_for(tuned.backbone) == 3
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": "t5", "chronos_config": {}}))
+    with pytest.raises(DependencyError, match="a library of its own"):
+        hs.load_backbone(str(tmp_path / "other"))
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -56,9 +150,10 @@ def test_batch_size_and_order_change_nothing(name: str, pictures: list[Path]) ->
 def test_frozen_stays_frozen(name: str, pictures: list[Path]) -> None:
     backbone = hs.load_backbone(name)
     before = {key: tensor.cpu().clone() for key, tensor in backbone.trunk.state_dict().items()}
-    inputs = real_inputs(name, pictures)[:4]
-    data = hs.read([*inputs], target=["a", "b"] * 2)
-    hs.adapt(data, backbone=backbone)
+    if backbone.card.modality == "series":
+        hs.adapt(long_table(), backbone=backbone, strategy=hs.FineTune(epochs=1))
+    else:
+        hs.adapt(hs.read(real_inputs(name, pictures)[:4], target=["a", "b"] * 2), backbone=backbone)
     assert all(torch.equal(before[key], tensor.cpu()) for key, tensor in backbone.trunk.state_dict().items())
 
 

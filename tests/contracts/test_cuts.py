@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from headstart.backbones import language, vision
+from headstart.backbones import language, tokens, vision
 from headstart.backbones.catalogue import CATALOGUE
 from headstart.backbones.planning import plan_cuts
 from headstart.backbones.replay import Replay
@@ -220,7 +220,7 @@ def test_a_probe_can_read_at_every_cut(name: str, replayed: Callable[[str], Any]
         prepare: Any = vision.ImagePreparer({}, 3)
         batches = [batch, {"x": batch["x"][:1]}]
     else:
-        prepare = language.TextPreparer(None, 16)
+        prepare = tokens.TextPreparer(None, 16)
         batches = [batch, padded([[11, 12, 13, 14, 15], [21, 22], [31] * 12])]
     with torch.no_grad():
         for cut in range(1, replay.n_stages):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -86,6 +87,7 @@ class Backbone:
         known_plan: the cuts, where they are known beforehand; otherwise they are planned when first needed.
         seen: (n,) fingerprints of the examples it was taught here, so that they are never taken for new ones.
         typical: what its features are like on those; None where it is not known.
+        origin: the folder of transformers, or the saved model, where a decoder of its own may lie; None otherwise.
 
     Example:
         >>> import headstart as hs
@@ -103,6 +105,7 @@ class Backbone:
     known_plan: CutPlan | None = None
     seen: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
     typical: Typical | None = field(default=None, repr=False)
+    origin: Path | None = field(default=None, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
@@ -114,6 +117,11 @@ class Backbone:
     def library(self) -> str:
         """Which kind of network it is; with another one beside it, that of the source."""
         return str(self.architecture.get("source", self.architecture)["library"])
+
+    @property
+    def writes(self) -> bool:
+        """Whether it gives the states of tokens, which a text is written from."""
+        return self.architecture.get("pooling") == "tokens"
 
     @cached_property
     def replay(self) -> Replay:

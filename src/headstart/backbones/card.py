@@ -18,7 +18,7 @@ class Card:
 
     Attributes:
         name: as it is written after `--backbone`.
-        modality: "image" or "text".
+        modality: "image", "text" or "series".
         source: the package, hub repository, folder or artifact its weights were read from.
         licence: of the weights, as their source states it; "not stated" otherwise.
         trained_on: the data its weights were learned from; "not stated" otherwise.
@@ -31,7 +31,7 @@ class Card:
     """
 
     name: str
-    modality: Literal["image", "text"]
+    modality: Literal["image", "text", "series"]
     source: str
     licence: str = "not stated"
     trained_on: str = "not stated"

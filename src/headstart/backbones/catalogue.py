@@ -23,7 +23,7 @@ class Entry:
         card: what is known of it.
         package: the distribution that carries the weights.
         file: the weights inside the package, as the end of their path.
-        library: how it is read: "timm", "transformers" or "static".
+        library: how it is read: "timm", "transformers", "static" or "series".
         architecture: the network's name in timm; empty for folders that describe themselves.
         tokenizer: for a static table, its tokenizer's file.
     """
@@ -112,9 +112,26 @@ CATALOGUE: dict[str, Entry] = {
             "static",
             tokenizer="wordllama/tokenizers/l2_supercat_tokenizer_config.json",
         ),
+        Entry(
+            Card(
+                name="fracast",
+                modality="series",
+                source="package fracast",
+                licence="Apache-2.0",
+                trained_on="series of many fields (Fracast-0); which ones is not stated",
+                parameters=85_001,
+                dimensions=632,
+                input="the latest 2048 values",
+                sha256="0d678f123f3d1f91c5065cca2b5d40eccc469360afc2381b27290486011ded2c",
+                paper="Fracast-0 2026 (software), after TinyCast, arXiv:2608.15767",
+            ),
+            "fracast",
+            "fracast/weights/model.safetensors",
+            "series",
+        ),
     )
 }
-DEFAULTS = {"image": "efficientnet_lite0", "text": "minilm_l6"}
+DEFAULTS = {"image": "efficientnet_lite0", "text": "minilm_l6", "series": "fracast"}
 
 
 def is_installed(entry: Entry) -> bool:

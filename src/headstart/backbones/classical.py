@@ -25,6 +25,7 @@ from headstart.backbones.backbone import Backbone, Preparer
 from headstart.backbones.card import CLASSICAL, Card
 from headstart.backbones.replay import CutPlan
 from headstart.data.images import open_image
+from headstart.data.words import counted_of
 
 RARE_FROM = 2000
 """From this many texts on, words and pairs that stand in one text only are left out."""
@@ -145,7 +146,7 @@ class WordPreparer:
 
     def encode(self, inputs: Sequence[str]) -> list[list[tuple[int, float]]]:
         """Return the number and the weight of each word that counts; of a text without one, a word of no weight."""
-        rows = self.tokenizer.counted(inputs)
+        rows = self.tokenizer.counted(counted_of(inputs))
         spans = [slice(*rows.indptr[place : place + 2]) for place in range(len(inputs))]
         pairs = [list(zip(rows.indices[own].tolist(), rows.data[own].tolist(), strict=True)) for own in spans]
         return [own or [(len(self.tokenizer.words), 0.0)] for own in pairs]
@@ -265,6 +266,10 @@ def build(architecture: dict[str, Any], vocabulary: Vocabulary | None) -> tuple[
     Raises:
         KeyError, TypeError: the architecture is none of these.
     """
+    if architecture["reads"] == "series":
+        from headstart.backbones import local
+
+        return local.build(architecture)
     if architecture["reads"] == "image":
         channels = int(architecture["channels"])
         trunk = DescriptorTrunk(length_of_descriptor(channels), int(architecture["outputs"]))

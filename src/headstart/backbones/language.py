@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -17,26 +11,37 @@ import transformers
 from torch import Tensor, nn
 from transformers.models.auto import modeling_auto
 
+from headstart.backbones.tokens import quietly
 from headstart.errors import BackboneError
 from headstart.wording import count
 
-Pooling: TypeAlias = Literal["mean", "cls", "last"]
+Pooling: TypeAlias = Literal["mean", "cls", "last", "tokens"]
 LONGEST = 512
 """Tokens read of a text where the checkpoint names no length of its own."""
 
 
 class Pool(nn.Module):
-    """Reduce token states (n, l, d) to one vector a text (n, d): mean, first or last real token; then unit length."""
+    """Reduce token states (s, l, d) to one vector a text, or a word: a mean, first or last real token; unit length.
+
+    "tokens" reduces nothing: it gives the states and, last, whether there is a token (s, l, d + 1).
+    """
 
     def __init__(self, pooling: Pooling, normalize: bool) -> None:
         super().__init__()
         self.pooling = pooling
         self.normalize = normalize
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return (n, d) from token states (n, l, d) and a mask (n, l) of ones and zeros."""
+    def forward(self, hidden: Tensor, mask: Tensor, spans: Tensor | None = None) -> Tensor:
+        """Return (n, d) from token states (s, l, d) and a mask (s, l) of ones and zeros.
+
+        With spans (n, 3) it is that of words: in which text each stands, its first token there, and one past its last.
+        """
+        if self.pooling == "tokens":
+            return torch.cat([hidden, mask[..., None].to(hidden.dtype)], 2)
         rows = torch.arange(hidden.shape[0], device=hidden.device)
-        if self.pooling == "mean":
+        if spans is not None:
+            pooled = _of_words(hidden, spans)
+        elif self.pooling == "mean":
             weights = mask[..., None].to(hidden.dtype)
             pooled = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
         elif self.pooling == "cls":
@@ -63,13 +68,13 @@ class TextTrunk(nn.Module):
         except (AttributeError, NotImplementedError):
             return None
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, spans: Tensor | None = None) -> Tensor:
         """Return (n, d); decoders count positions from the first real token, so padding on the left changes nothing."""
         extra = (
             {"position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0), "use_cache": False} if self.positions else {}
         )
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **extra)
-        pooled: Tensor = self.pool(states.last_hidden_state, attention_mask)
+        pooled: Tensor = self.pool(states.last_hidden_state, attention_mask, spans)
         return pooled
 
 
@@ -86,10 +91,17 @@ class StaticTrunk(nn.Module):
         """The token vectors."""
         return self.embedding
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, spans: Tensor | None = None) -> Tensor:
         """Return (n, d) from token ids and mask (n, l)."""
-        pooled: Tensor = self.pool(self.embedding(input_ids), attention_mask)
+        pooled: Tensor = self.pool(self.embedding(input_ids), attention_mask, spans)
         return pooled
+
+
+def _of_words(hidden: Tensor, spans: Tensor) -> Tensor:
+    """Return the mean (n, d) of each word's token states, of states (s, l, d) and spans (n, 3)."""
+    rows, first, last = spans.unbind(1)
+    sums = nn.functional.pad(hidden.float().cumsum(1), (0, 0, 1, 0))
+    return ((sums[rows, last] - sums[rows, first]) / (last - first)[:, None]).to(hidden.dtype)
 
 
 def is_decoder_only(config: Any) -> bool:
@@ -153,119 +165,6 @@ def load_folder(folder: Path) -> tuple[TextTrunk, dict[str, Any]]:
     return wrap_encoder(model, pooling, normalize), architecture
 
 
-def static_tokenizer(file: Path) -> Any:
-    """Return the tokenizer of a static table from its file."""
-    return transformers.PreTrainedTokenizerFast(tokenizer_file=str(file), pad_token="<unk>", padding_side="right")
-
-
-def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:
-    """Return a folder's tokenizer, padding on the right and with a padding token.
-
-    Raises:
-        BackboneError: the folder holds none.
-    """
-    try:
-        with quietly():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise BackboneError(f"{folder.name} holds no tokenizer that can be loaded.", got=first) from None
-    tokenizer.padding_side = "right"
-    tokenizer.truncation_side = "right"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    return cast(transformers.PreTrainedTokenizerBase, tokenizer)
-
-
-@dataclass(frozen=True)
-class TextPreparer:
-    """Turn texts into a batch of token ids.
-
-    Attributes:
-        tokenizer: the checkpoint's own.
-        max_length: tokens read of a text, special ones included; the rest is cut off at the end.
-        special: whether the checkpoint's special tokens are added.
-        prompt: what the checkpoint puts before every text.
-    """
-
-    tokenizer: Any
-    max_length: int
-    special: bool = True
-    prompt: str = ""
-    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
-
-    @cached_property
-    def identity(self) -> str:
-        """The hash of the tokenizer, without how it last cut off and filled up: it keeps that as state."""
-        with self._lock:
-            fields = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        fields |= {"truncation": None, "padding": None}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-    def __call__(self, inputs: Sequence[str]) -> dict[str, Tensor]:
-        """Return {"input_ids": (n, l), "attention_mask": (n, l)}, padded on the right."""
-        return self.collate(self.encode(inputs))
-
-    def augmented(self, inputs: Sequence[str], seed: Sequence[int], *, flip: bool) -> dict[str, Tensor]:
-        """Return the batch as it is: texts are never altered."""
-        return self(inputs)
-
-    @property
-    def padding(self) -> dict[str, int]:
-        """The token that fills up a batch."""
-        return {"input_ids": self.tokenizer.pad_token_id or 0, "attention_mask": 0}
-
-    def encode(self, inputs: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text, at most `max_length` of them and at least one."""
-        texts = [self.prompt + text for text in inputs]
-        with self._lock:  # the tokenizer keeps how it truncates as state
-            ids = self.tokenizer(
-                texts, truncation=True, max_length=self.max_length, add_special_tokens=self.special, padding=False
-            )["input_ids"]
-        return [row or [self.tokenizer.pad_token_id or 0] for row in ids]
-
-    def collate(self, encoded: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        """Return a batch from the token ids of its texts."""
-        width = max(len(row) for row in encoded)
-        ids = torch.full((len(encoded), width), self.padding["input_ids"])
-        mask = torch.zeros((len(encoded), width), dtype=torch.int64)
-        for place, row in enumerate(encoded):
-            ids[place, : len(row)] = torch.tensor(row)
-            mask[place, : len(row)] = 1
-        return {"input_ids": ids, "attention_mask": mask}
-
-    def outline(self, encoded: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        """Return the whole batch: token ids and masks are read at every cut."""
-        return self.collate(encoded)
-
-    def truncated(self, inputs: Sequence[str]) -> list[int]:
-        """Return the places of the texts that are longer than `max_length` tokens."""
-        texts = [self.prompt + text for text in inputs]
-        with self._lock:
-            lengths = self.tokenizer(texts, truncation=False, add_special_tokens=self.special, verbose=False)
-        return [place for place, ids in enumerate(lengths["input_ids"]) if len(ids) > self.max_length]
-
-    def examples(self) -> list[str]:
-        """Return synthetic texts of unlike lengths, to plan cuts with and to check a saved model by."""
-        return ["One short line.", "A longer line of words, of 2 clauses, that ends later than the first one does."]
-
-    def read(self, state: Sequence[Tensor], trunk: nn.Module, batch: Mapping[str, Tensor]) -> Tensor | None:
-        """Pool the first token states (n, l, d) of a state as the checkpoint itself pools."""
-        mask = batch["attention_mask"]
-        hidden = next((one for one in state if one.ndim == 3 and one.shape[:2] == mask.shape), None)
-        return None if hidden is None else cast(Tensor, trunk.get_submodule("pool")(hidden, mask))
-
-    def describe(self) -> str:
-        """Say what goes in, in words."""
-        return f"{self.max_length} tokens"
-
-    def quietly(self) -> AbstractContextManager[None]:
-        """Keep transformers' own talk off the user's screen."""
-        return quietly()
-
-
 def _pooling(folder: Path, config: Any) -> tuple[Pooling, bool]:
     """Read from sentence-transformers' modules how token states become one vector.
 
@@ -325,21 +224,6 @@ def _longest(folder: Path, config: Any) -> int:
     )
     tokenizer = (_json(folder / "tokenizer_config.json") or {}).get("model_max_length") or LONGEST
     return int(min(positions - offset, tokenizer, LONGEST))
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Keep the library's own talk and bars off the user's screen."""
-    talk, bars = transformers.logging, transformers.logging.is_progress_bar_enabled()
-    level = talk.get_verbosity()
-    talk.set_verbosity_error()
-    talk.disable_progress_bar()
-    try:
-        yield
-    finally:
-        talk.set_verbosity(level)
-        if bars:
-            talk.enable_progress_bar()
 
 
 def _json(path: Path) -> Any:

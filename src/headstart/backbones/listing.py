@@ -39,7 +39,7 @@ def list_backbones(folder: str | Path | None = None) -> list[Listed]:
     Example:
         >>> import headstart as hs
         >>> [one.card.name for one in hs.list_backbones() if one.default]
-        ['efficientnet_lite0', 'minilm_l6']
+        ['efficientnet_lite0', 'minilm_l6', 'fracast']
     """
     own = [Listed(entry.card, is_installed(entry), name in DEFAULTS.values()) for name, entry in CATALOGUE.items()]
     saved: list[Path] = []

@@ -26,6 +26,8 @@ State: TypeAlias = Any
 Hook: TypeAlias = Callable[[nn.Module, Any, Any], None]
 
 REMEMBERED_SHAPES = 512
+SPANS = "spans"
+"""What marks the words of a batch's texts that features are wanted of."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +248,8 @@ def _returning(value: Any) -> Callable[..., Any]:
 
 
 def _key(batch: Batch, cut: int) -> tuple[Any, ...]:
-    """Return what shapes and types below a cut depend on: autocast changes the types."""
-    tensors = [(name, value) for name, value in batch.items() if torch.is_tensor(value)]
+    """Return what shapes and types below a cut depend on: autocast changes the types, words are read at the top."""
+    tensors = [(name, value) for name, value in batch.items() if torch.is_tensor(value) and name != SPANS]
     kinds = {value.device.type for _, value in tensors}
     casts = tuple(torch.get_autocast_dtype(kind) for kind in sorted(kinds) if torch.is_autocast_enabled(kind))
     return (cut, casts, *((name, tuple(value.shape), value.dtype, value.device) for name, value in tensors))

@@ -32,17 +32,18 @@ HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*")
 SIZED = re.compile(r"(.+)/([0-9]+)px")
 """A source that reads pictures of another side than its own, such as efficientnet_lite0/160px."""
 
+UNTRAINED = ("patchtst", "patchtsmixer")
 FIRST_CONV = "conv_stem.weight"
 LITE_HEAD = "_fc"
 
 
 @undisturbed()
-def load_backbone(name: str, *, channels: int = 3) -> Backbone:
+def load_backbone(name: str, *, channels: int = 3) -> Backbone:  # noqa: PLR0911  a return for each kind of name
     """Load a pretrained model with its preprocessing.
 
     Args:
         name: a catalogue name, `timm/NAME`, `hf-hub:ORG/NAME`, a local folder of timm or transformers, or a
-            `.headstart` artifact; NAME/160px reads pictures of that side.
+            `.headstart` artifact; NAME/160px reads pictures of that side; "patchtst", "patchtsmixer" are untrained.
         channels: of the pictures it will see; the first layer's weights are reused for other counts than 3.
 
     Raises:
@@ -54,6 +55,10 @@ def load_backbone(name: str, *, channels: int = 3) -> Backbone:
         raise BackboneError("this is no name of a backbone.", expected="text", got=type(name).__name__)
     if name in CATALOGUE:
         return _from_catalogue(CATALOGUE[name], channels)
+    if name in UNTRAINED:
+        from headstart.backbones import forecasters
+
+        return forecasters.untrained(name)
     if name.startswith(TIMM) and SIZED.fullmatch(name) is None:
         return _from_timm(name, channels)
     if name.startswith(HUB) and SIZED.fullmatch(name) is None:
@@ -101,12 +106,16 @@ def assemble(architecture: dict[str, Any], tokenizer: Any) -> tuple[nn.Module, P
 
         words = classical.Vocabulary.from_folder(tokenizer) if isinstance(tokenizer, Path) else tokenizer
         return classical.build(architecture, words)
-    from headstart.backbones import language
+    if library == "series":
+        from headstart.backbones import series
+
+        return series.build(architecture)
+    from headstart.backbones import language, tokens
 
     if tokenizer is None or library not in ("transformers", "static"):
         raise BackboneError("a saved backbone cannot be built.", expected="a known library, and a tokenizer for texts")
-    prepare = language.TextPreparer(
-        language.load_tokenizer(tokenizer) if isinstance(tokenizer, Path) else tokenizer,
+    prepare = tokens.TextPreparer(
+        tokens.load_tokenizer(tokenizer) if isinstance(tokenizer, Path) else tokenizer,
         architecture["max_length"],
         special=library == "transformers",
         prompt=architecture.get("prompt", ""),
@@ -147,7 +156,8 @@ def from_artifact(saved: artifact.Artifact) -> Backbone:
     plan = CutPlan.from_json(fields["plan"]) if fields.get("plan") else None
     taught = tensors["taught"].numpy()
     card, typical = Card.from_dict(fields["card"]), Typical.from_tensors(tensors)
-    return Backbone(card, fields["architecture"], trunk, prepare, plan, taught, typical)
+    origin = saved.folder if any(name.startswith("writer.0.") for name in tensors) else None
+    return Backbone(card, fields["architecture"], trunk, prepare, plan, taught, typical, origin)
 
 
 def _fill(trunk: nn.Module, weights: dict[str, Tensor], name: str) -> None:
@@ -189,6 +199,10 @@ def _from_catalogue(entry: Entry, channels: int) -> Backbone:
         backbone = _lite(entry, path, channels)
     elif entry.library == "static":
         backbone = _static(entry, path)
+    elif entry.library == "series":
+        from headstart.backbones import forecasters
+
+        backbone = forecasters.from_package(entry.card, path)
     else:
         backbone = _from_transformers(path.parent, entry.card)
     return replace(backbone, known_plan=shipped_plan(entry.card.name))
@@ -269,14 +283,14 @@ def _vision_backbone(
 
 
 def _static(entry: Entry, path: Path) -> Backbone:
-    from headstart.backbones import language
+    from headstart.backbones import language, tokens
 
     table = load_file(path)["embedding.weight"].float()
     trunk = language.StaticTrunk(*table.shape).eval()
     trunk.embedding.load_state_dict({"weight": table})
-    tokenizer = language.static_tokenizer(locate(entry, entry.tokenizer))
+    tokenizer = tokens.static_tokenizer(locate(entry, entry.tokenizer))
     architecture = {"library": "static", "table": list(table.shape), "max_length": STATIC_LENGTH}
-    prepare = language.TextPreparer(tokenizer, STATIC_LENGTH, special=False)
+    prepare = tokens.TextPreparer(tokenizer, STATIC_LENGTH, special=False)
     return Backbone(entry.card, architecture, trunk, prepare)
 
 
@@ -331,6 +345,11 @@ def _from_folder(folder: Path, name: str, channels: int) -> Backbone:
         raise BackboneError(f"the config.json in {folder} cannot be read.", got=str(error)) from None
     if not isinstance(config, dict):
         raise BackboneError(f"the config.json in {folder} is not an object with named fields.")
+    from headstart.backbones import forecasters
+
+    if config.get("model_type") in UNTRAINED:
+        return forecasters.from_folder(folder, Card(name, "series", str(name), licence=_licence(folder)), config)
+    forecasters.require_library(folder, config)
     if "model_type" in config:
         return _from_transformers(folder, Card(name=name, modality="text", source=str(name)))
     if "architecture" in config:
@@ -350,11 +369,11 @@ def _from_timm_folder(folder: Path, name: str, config: dict[str, Any], channels:
 
 
 def _from_transformers(folder: Path, card: Card) -> Backbone:
-    from headstart.backbones import language
+    from headstart.backbones import language, tokens
 
     trunk, architecture = language.load_folder(folder)
-    prepare = language.TextPreparer(
-        language.load_tokenizer(folder), architecture["max_length"], prompt=architecture["prompt"]
+    prepare = tokens.TextPreparer(
+        tokens.load_tokenizer(folder), architecture["max_length"], prompt=architecture["prompt"]
     )
     if not card.sha256:
         fields = {
@@ -366,7 +385,7 @@ def _from_transformers(folder: Path, card: Card) -> Backbone:
             "sha256": weights_hash(trunk),
         }
         card = Card.from_dict(fields)
-    return Backbone(card, architecture, trunk, prepare)
+    return Backbone(card, architecture, trunk, prepare, origin=folder)
 
 
 def _licence(folder: Path) -> str:

@@ -101,7 +101,8 @@ def standard_input() -> list[str]:
 
 def example_input(result: Any) -> str:
     """Return what a model might be asked about."""
-    return "NEW_IMAGES" if result.model.backbone.card.modality == "image" else '"a new text"'
+    words = {"image": "NEW_IMAGES", "series": "NEWER_TABLE.csv"}
+    return words.get(result.model.backbone.card.modality, '"a new text"')
 
 
 def show_next(*commands: str) -> None:

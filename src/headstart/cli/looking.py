@@ -12,17 +12,20 @@ from headstart.cli.options import (
     Budget,
     Data,
     Group,
+    Horizon,
     Inputs,
     Json,
     Kind,
     PlanFile,
     Pool,
     Scores,
+    Series,
     Source,
     SourceData,
     Target,
     Targets,
     TestShare,
+    Time,
     Weights,
 )
 from headstart.wording import printable, read_seconds, read_weights, user_path
@@ -39,6 +42,9 @@ def rank(
     weights: Weights = None,
     group: Group = None,
     task: Kind = None,
+    series: Series = None,
+    time: Time = None,
+    horizon: Horizon = None,
     scores: Scores = "logme",
     use: Annotated[str | None, typer.Option(help="commercial: say which licences forbid it.")] = None,
     cuts: Annotated[bool, typer.Option(help="Read the best source at every cut as well.")] = True,
@@ -65,36 +71,35 @@ def rank(
         from headstart.ranking.sources import Ranking
         from headstart.ranking.sources import rank as run_rank
 
+        refuse({"--series": series, "--time": time, "--horizon": horizon}, "rank yet: fit and compare take one source")
         pool = backbones if backbones in (OFFLINE, ALL) else _names(backbones)
         shared: Any = {"backbones": pool, "input": inputs, "group": group, "test": test, "seed": seed}
         file = None if plot is None else drawing_file(plot)
-        found: Ranking | JointRanking
         with screen.progress_bars() as progress:
             if len(target or ()) > 1 or is_sets(data):
                 single = {"--task": task, "--use": use, "--scores": scores != "logme", "--no-cuts": not cuts}
                 refuse(single | {"--source-data": source_data, "--budget": budget, "--plot": plot}, "several targets")
-                found = rank_together(data, target=target, weights=read_weights(weights), progress=progress, **shared)
+                found: Ranking | JointRanking = rank_together(
+                    data, target=target, weights=read_weights(weights), progress=progress, **shared
+                )
             else:
                 refuse({"--weight": weights}, "a single target")
+                asked = {"target": target[0] if target else None, "task": task, "scores": _names(scores), "use": use}
                 found = run_rank(
                     data,
-                    target=target[0] if target else None,
-                    task=task,  # type: ignore[arg-type]  # read says what is wrong with it
-                    scores=_names(scores),
-                    use=use,
                     every_cut=cuts,
                     source_data=None if source_data is None else user_path(source_data),
                     budget=None if budget is None else read_seconds(budget),
                     progress=progress,
+                    **asked,  # type: ignore[arg-type]  # read says what is wrong with it
                     **shared,
                 )
-                if file is not None:
-                    write_drawing(file, found.drawing)
+                write_drawing(file, found.drawing) if file is not None else None
         answer.update(found.as_dict())
         if not as_json:
             screen.show_rankings(found) if isinstance(found, JointRanking) else screen.show_ranking(found)
-            asked = {"input": inputs, "target": target, "group": group, "task": task, "backbone": found.given}
-            show_next(command_of(data, asked | {"test": test, "seed": seed}))
+            again = {"input": inputs, "target": target, "group": group, "task": task, "backbone": found.given}
+            show_next(command_of(data, again | {"test": test, "seed": seed}))
 
 
 @looking.command()
@@ -105,6 +110,9 @@ def compare(
     target: Target = None,
     group: Group = None,
     task: Kind = None,
+    series: Series = None,
+    time: Time = None,
+    horizon: Horizon = None,
     backbone: Source = None,
     budget: Budget = "10m",
     plan: PlanFile = None,
@@ -132,6 +140,9 @@ def compare(
                 target=target,
                 group=group,
                 task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                series=series,
+                time=time,
+                horizon=horizon,
                 backbone=backbone,
                 test=test,
                 seed=seed,
@@ -142,8 +153,9 @@ def compare(
         answer.update(found.as_dict())
         if not as_json:
             screen.show_comparison(found)
-            target_words = f" --target {quoted(target)}" if target is not None else ""
-            show_next(f"headstart fit {quoted(data)}{target_words}")
+            asked = {"series": series, "time": time, "target": target, "horizon": horizon}
+            words = "".join(f" --{name} {quoted(value)}" for name, value in asked.items() if value is not None)
+            show_next(f"headstart fit {quoted(data)}{words}")
 
 
 @looking.command()

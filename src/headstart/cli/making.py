@@ -15,6 +15,7 @@ from headstart.cli.options import (
     Data,
     Epochs,
     Group,
+    Horizon,
     Inputs,
     Json,
     Kind,
@@ -22,10 +23,12 @@ from headstart.cli.options import (
     Rate,
     Saved,
     Sensitive,
+    Series,
     Source,
     Target,
     Targets,
     TestShare,
+    Time,
 )
 from headstart.wording import read_seconds, user_path
 
@@ -73,6 +76,9 @@ def fit(
     group: Group = None,
     sensitive: Sensitive = None,
     task: Kind = None,
+    series: Series = None,
+    time: Time = None,
+    horizon: Horizon = None,
     backbone: Source = None,
     arms: Arms = None,
     cut: Cut = None,
@@ -90,6 +96,7 @@ def fit(
 
     Interrupted, the same command goes on where it was. HEADSTART_PRECISION=fp32 computes nothing in less.
     Several targets, or the data sets that a .toml file names, learn on one network where that does them no harm.
+    With --horizon the values of a long table are forecast, split by time.
 
     Example: `headstart fit photos/ --out ants.headstart`
     """
@@ -102,32 +109,25 @@ def fit(
         from headstart.strategies import contenders
         from headstart.together import fit_together
 
-        made: Result | MultiTaskResult
+        steps: dict[str, Any] = {"series": series, "time": time, "horizon": horizon, "task": task}
         with screen.progress_bars() as progress:
-            shared: dict[str, Any] = {
-                "input": inputs,
-                "group": group,
-                "backbone": backbone,
+            shared: dict[str, Any] = {"input": inputs, "group": group, "backbone": backbone, "test": test, "seed": seed}
+            shared |= {
                 "strategy": contenders(arms, cut=cut, epochs=epochs, rate=rate),
-                "test": test,
-                "seed": seed,
                 **({} if budget is None else {"budget": read_seconds(budget)}),
                 "out": out if out is not None else default_out(data),
                 "progress": progress,
             }
             if len(target or ()) > 1 or is_sets(data):
-                refuse({"--task": task, "--plan": plan, "--sensitive": sensitive}, "several targets at once")
-                made = fit_together(data, target=target, balance=cast(Any, balance or "sum"), **shared)
+                single = {"--plan": plan, "--sensitive": sensitive}
+                refuse(single | {f"--{name}": value for name, value in steps.items()}, "several targets at once")
+                made: Result | MultiTaskResult = fit_together(
+                    data, target=target, balance=cast(Any, balance or "sum"), **shared
+                )
             else:
                 refuse({"--balance": balance}, "a single target")
-                made = run_fit(
-                    data,
-                    target=target[0] if target else None,
-                    sensitive=sensitive or (),
-                    task=task,  # type: ignore[arg-type]  # read says what is wrong with it
-                    plan=read_plan(plan) if plan is not None else None,
-                    **shared,
-                )
+                asked = {"target": target[0] if target else None, "sensitive": sensitive or (), **steps}
+                made = run_fit(data, plan=read_plan(plan) if plan is not None else None, **asked, **shared)
         answer.update(made.as_dict())
         if not as_json:
             screen.show_together(made) if isinstance(made, MultiTaskResult) else screen.show_result(made)
@@ -191,12 +191,15 @@ def add(
 def adapt(
     data: Data,
     strategy: Annotated[
-        str, typer.Option(help="probe, finetune, l2sp, bss, cotuning, average, lora, refine or scratch.")
+        str, typer.Option(help="probe, zeroshot, finetune, l2sp, bss, cotuning, average, lora, refine or scratch.")
     ] = "probe",
     inputs: Inputs = None,
     target: Target = None,
     group: Group = None,
     task: Kind = None,
+    series: Series = None,
+    time: Time = None,
+    horizon: Horizon = None,
     backbone: Source = None,
     cut: Cut = None,
     epochs: Epochs = None,
@@ -229,6 +232,9 @@ def adapt(
                 target=target,
                 group=group,
                 task=task,  # type: ignore[arg-type]  # read says what is wrong with it
+                series=series,
+                time=time,
+                horizon=horizon,
                 progress=progress,
             )
             model = run_adapt(
@@ -243,5 +249,6 @@ def adapt(
             model.save(path)
         answer.update({"schema": "headstart.adapt/1", "model": str(path), "data": examples.name, **model.record})
         if not as_json:
+            screen.show_findings(examples.findings)
             screen.show_model(model, path)
             show_next(f"headstart evaluate {quoted(path)} LABELLED_DATA")

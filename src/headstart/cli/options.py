@@ -19,7 +19,13 @@ Group = Annotated[str | None, typer.Option("--group", help="Column of what must 
 Sensitive = Annotated[
     list[str] | None, typer.Option("--sensitive", help="Column to report errors by; may be repeated.")
 ]
-Kind = Annotated[str | None, typer.Option("--task", help="classification, multilabel or regression; else inferred.")]
+Kind = Annotated[
+    str | None,
+    typer.Option("--task", help="classification, multilabel, regression, tagging or summarization; else inferred."),
+]
+Series = Annotated[str | None, typer.Option(help="Of a long table to forecast, the column that names the series.")]
+Time = Annotated[str | None, typer.Option(help="Its column of times; inferred where that is plain.")]
+Horizon = Annotated[int | None, typer.Option(help="Steps to forecast; with it series are.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/json.md names its fields.")]
 Saved = Annotated[str, typer.Argument(help="A model made here: a .headstart folder.")]
 Source = Annotated[

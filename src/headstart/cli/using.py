@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from headstart.cli.answers import one_answer, standard_input
-from headstart.cli.options import Data, Group, Inputs, Json, Saved, Target
+from headstart.cli.options import Data, Group, Horizon, Inputs, Json, Saved, Series, Target, Time
 from headstart.errors import DataError, OptionError
 
 STANDARD_INPUT = "-"
@@ -22,6 +22,9 @@ def evaluate(
     inputs: Inputs = None,
     target: Target = None,
     group: Group = None,
+    series: Series = None,
+    time: Time = None,
+    horizon: Horizon = None,
     as_json: Json = False,
 ) -> None:
     """Measure a saved model on labelled examples it was not trained on.
@@ -44,6 +47,10 @@ def evaluate(
                 loaded, target = whole.only(_required(name, whole.targets)), column or name
             else:
                 loaded = whole
+            steps: dict[str, Any] = {"series": series, "time": time, "horizon": horizon}
+            if loaded.task.form == "path":
+                own = (*(name or None for name in loaded.columns), loaded.task.horizon)
+                steps = {name: said or known for (name, said), known in zip(steps.items(), own, strict=True)}
             is_text = loaded.backbone.card.modality == "text"
             examples = read(
                 data,
@@ -51,6 +58,7 @@ def evaluate(
                 target=target if target is not None else loaded.task.target,
                 group=group,
                 task=loaded.task.kind,
+                **steps,
                 progress=progress,
             )
             is_given = examples.given is not None and "test" in examples.given

@@ -78,6 +78,9 @@ def compare(
     target: str | Sequence[Any] | None = None,
     group: str | None = None,
     task: Kind | None = None,
+    series: str | None = None,
+    time: str | None = None,
+    horizon: int | None = None,
     backbone: str | Backbone | None = None,
     test: float = TEST_SHARE,
     seed: int = 0,
@@ -89,7 +92,7 @@ def compare(
     """Hold contenders against each other out of fold, and the best with transfer against the best without on the test.
 
     Args:
-        data, input, target, group, task: as `read` takes them.
+        data, input, target, group, task, series, time, horizon: as `read` takes them.
         arms: the contenders, the simplest first; by default what suits the data and the budget, with and without
             transfer.
         backbone: a name as `load_backbone` takes it, or a loaded backbone; the modality's default otherwise.
@@ -110,7 +113,8 @@ def compare(
         >>> hs.compare(rows, arms=[hs.Classical(), hs.Probe()], backbone="wordllama").proof.verdict.word
         'no proven benefit'
     """
-    dataset = read(data, input=input, target=target, group=group, task=task, progress=progress)
+    asked: Any = {"input": input, "target": target, "group": group, "task": task}
+    dataset = read(data, **asked, series=series, time=time, horizon=horizon, progress=progress)
     train, validation, tested, held_out = dataset.three_sets(test=test, seed=seed)
     with checkpoints_beside(user_path(checkpoint) if checkpoint is not None else None) as keeper:
         ground = begin(train, validation, backbone or None, seed, keeper, progress)

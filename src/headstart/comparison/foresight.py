@@ -37,6 +37,9 @@ PLAIN = 3.0
 COUNTED = 4
 """How often texts are counted: for the classical model, its learning curve, its baseline, and what they answer."""
 
+LOCAL = 0.4
+"""Seconds that exponential smoothing, Theta and ARIMA take on a history."""
+
 REPORTED = 5.0
 """Seconds for what does not grow with the examples: intervals, plots, files."""
 
@@ -88,7 +91,8 @@ def foresee(ground: Ground, plan: Plan, tested: int) -> dict[str, float]:
             said[one.word] = said.get(one.word, 0.0) + seconds
     if seeds := seconds_foreseen(plan, ground.held_share):
         said[PHASE] = seeds
-    return said | {PROOF: REPORTED + _heads(ground, plan, tested)}
+    heads = 0.0 if ground.task.form == "text" else _heads(ground, plan, tested)
+    return said | {PROOF: REPORTED + heads}
 
 
 def _passes(ground: Ground, plan: Plan, tested: int, *, is_tuned: bool) -> float:
@@ -113,6 +117,8 @@ def _heads(ground: Ground, plan: Plan, tested: int) -> float:
     """
     n, places = len(ground.examples), spread(len(ground.examples), TRIED_ON)
     few, dice, many = ground.examples.take(places), np.random.default_rng(0), n / len(places)
+    if few.modality == "series":
+        return LOCAL * (tested + (n if ground.held is None else int(ground.held.sum())))
     begun = time.perf_counter()
     if few.modality == "text":
         features: Any = features_without(few)

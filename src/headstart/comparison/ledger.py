@@ -38,7 +38,7 @@ def look_at(contents: Sequence[str], values: Sequence[object], outputs: Sequence
         outputs: what the contenders answered: what makes one claim differ from another.
     """
     file = _folder() / f"{digest_of(sorted(zip(contents, map(str, values), strict=True)))[:DIGITS]}.json"
-    claim = digest_of(*(np.round(np.asarray(one, dtype=np.float64), 9).tolist() for one in outputs))[:DIGITS]
+    claim = digest_of(*(_rounded(one).tolist() for one in outputs))[:DIGITS]
     claims = _read(file)
     if claim not in claims:
         claims.append(claim)
@@ -63,3 +63,8 @@ def _folder() -> Path:
     place = os.environ.get(PLACE, "").strip()
     folder = user_path(place) if place else platformdirs.user_state_path("headstart", appauthor=False)
     return folder / "looks"
+
+
+def _rounded(outputs: np.ndarray) -> np.ndarray:
+    """Return outputs without what rounding alone may change; texts are as they are."""
+    return outputs if outputs.dtype == object else np.round(np.asarray(outputs, dtype=np.float64), 9)

@@ -12,16 +12,17 @@ from headstart.adaptation import Adapted, adapt_to
 from headstart.checkpoints import Checkpoints
 from headstart.choosing import Choice
 from headstart.comparison.forgetting import Forgetting, forgotten
-from headstart.comparison.ledger import look_at
+from headstart.comparison.ledger import ALPHA, look_at
 from headstart.comparison.luck import AFFORDABLE, on_luck, seconds_for, seed_spread
-from headstart.comparison.verdicts import HARMS, HELPS, Verdict, judge
+from headstart.comparison.verdicts import HARMS, HELPS, Verdict, declared, judge
 from headstart.comparison.worth import CURVE_OF, in_words, worth_in_labels
 from headstart.curves import Curve, Labels
 from headstart.data import Dataset, Finding, spread
 from headstart.devices import steady, undisturbed
+from headstart.forecasts import walking
 from headstart.ground import Ground
 from headstart.heads import fit_head
-from headstart.metrics import errors_of
+from headstart.mistakes import errors_of
 from headstart.paired import corrected_t
 from headstart.plan import Plan
 from headstart.progress import Progress, silent
@@ -29,7 +30,7 @@ from headstart.ranking.judgement import Overlap, overlap_of
 from headstart.ranking.outlook import ACCURACY, Expected, expected_of, measure_of, shown
 from headstart.ranking.sources import Ranking
 from headstart.ranking.standings import Interval, as_interval, gain_over
-from headstart.strategies import Classical, Majority
+from headstart.strategies import Classical, Majority, Probe
 from headstart.strategies.probe import DEFAULT_STRENGTH
 from headstart.tasks import Task
 from headstart.wording import seconds_in_words
@@ -44,6 +45,9 @@ BY_SEED = "one fold held out, by seed"
 
 GAPS_OF = 1_000
 """Training examples that are answered to see the gap to what was not learned from, at most."""
+
+SERIES_GAPS_OF = 100
+"""Histories, of series: they are long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +74,21 @@ class Forecast:
     Attributes:
         gain: the error it spares, with its 95 % interval.
         by: what said so: "rank", or "held out" (training examples held out in turn).
+        is_share: whether it is shown in points; of series it is of MASE.
     """
 
     gain: Interval
     by: str
+    is_share: bool = True
 
     @property
     def words(self) -> str:
         """The forecast in words, in points."""
-        value, low, high = (100 * one for one in self.gain)
-        ends = f"[{low:+.1f}, {high:+.1f}]" if math.isfinite(low) else "(too few to tell how sure)"
+        times, form, unit = (100, "+.1f", "") if self.is_share else (1, "+.3f", " of MASE spared")
+        value, low, high = (times * one for one in self.gain)
+        ends = f"[{low:{form}}, {high:{form}}]{unit}" if math.isfinite(low) else "(too few to tell how sure)"
         whence = "by the ranking" if self.by == "rank" else "by training examples held out in turn"
-        return f"forecast {whence}: {value:+.1f} {ends}"
+        return f"forecast {whence}: {value:{form}} {ends}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
@@ -186,7 +193,7 @@ class Proof:
     @property
     def gaps_in_words(self) -> list[tuple[str, str]]:
         """Each gap's name and its error, and the errors by seed: shares of wrong answers or, of numbers, squared."""
-        is_share = self.tested.data.task.kind == "classification"
+        is_share = self.tested.data.task.form == "label"
         rows = [(GAPS[name], f"{100 * one:.1f} %" if is_share else f"{one:.3f}") for name, one in self.gaps.items()]
         if self.seeds:
             shown = ", ".join(f"{100 * one:.1f}" if is_share else f"{one:.3f}" for one in self.seeds)
@@ -251,7 +258,7 @@ def prove(
     untried = wait if wait > AFFORDABLE else 0.0
     foretold = _foretold(adapted, len(tested), gaps["tested"] * _beside(ground, truth), ranking)
     lost = forgotten(adapted, tested)
-    lucky = on_luck(seeds, task.kind == "classification")
+    lucky = on_luck(seeds, task.form == "label")
     seen = Tested(tested, truth, outputs, _held_out(adapted))
     mine = "with" if choice.strategy.transfers else "without"
     if rival is None or other is None:
@@ -262,10 +269,10 @@ def prove(
     pair = {mine: (outputs, choice), "without" if mine == "with" else "with": (theirs, other)}
     units = np.unique(tested.groups, return_inverse=True)[1] if tested.groups is not None else None
     look = look_at(tested.contents, tested.values, [pair["with"][0], pair["without"][0]])
-    verdict = judge(task, truth, pair["with"][0], pair["without"][0], units, look=look)
+    verdict = judge(task, truth, pair["with"][0], pair["without"][0], units, look=look, breaks=tested.breaks)
     worth = worth_in_labels(ground, pair["with"][1], pair["without"][1])
     sides = {name: in_words(one, ground) for name, (_, one) in pair.items()}
-    findings = (*_looks(look), *_attribution(verdict, overlap), *lucky)
+    findings = (*_looks(look), *_attribution(verdict, overlap), *_beside_naive(task, truth, outputs, units), *lucky)
     cpu = {name: round(seconds, 2) for name, seconds in zip(pair, adapted.cpu, strict=True)}
     return Proof(
         verdict,
@@ -302,9 +309,10 @@ def _forecast(ground: Ground, ours: Choice, theirs: Choice, ranking: Ranking | N
     own, other = (errors_of(ground.task, ground.truth[seen], one.outputs[seen]) for one in (ours.arm, theirs.arm))
     folds = [fold[seen] for fold in ground.folds(ours.folds) if fold[seen].any()]
     if len(folds) < 2:
-        return Forecast(gain_over(np.stack([own, other]), ground.examples.units[seen], 0, 1), "held out")
+        units = ground.examples.units[seen]
+        return Forecast(gain_over(np.stack([own, other]), units, 0, 1), "held out", ground.task.form != "path")
     found = corrected_t(np.array([(other - own)[fold].mean() for fold in folds]), 1 / len(folds))
-    lowest, highest = (-1.0, 1.0) if ground.task.kind == "classification" else (-math.inf, math.inf)
+    lowest, highest = (-1.0, 1.0) if ground.task.form == "label" else (-math.inf, math.inf)
     return Forecast((found.value, max(found.low, lowest), min(found.high, highest)), "held out")
 
 
@@ -329,7 +337,7 @@ def _foretold(adapted: Adapted, tested: int, error: float, ranking: Ranking | No
 
 def _beside(ground: Ground, truth: np.ndarray) -> float:
     """Return what a share of the test examples' variance is of the training examples'; 1 where errors are no such."""
-    if ground.task.kind != "regression":
+    if ground.task.form != "number":
         return 1.0
     return float(np.var(truth)) / (float(np.var(ground.truth)) or 1.0)
 
@@ -350,12 +358,18 @@ def _without(ground: Ground, adapted: Adapted) -> Adapted:
 def _gaps(adapted: Adapted, outputs: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Return the mean error on examples learned from, on those held out in turn, and on the test examples."""
     ground, arm, task = adapted.ground, adapted.choice.arm, adapted.model.task
-    few = ground.examples.take(spread(len(ground.examples), GAPS_OF))
-    fitted = adapted.model.outputs(few.inputs, contents=few.contents)
-    gaps = {"learned_from": _mean_error(task, task.encode(few.values), fitted)}
+    gaps, n = {}, {"path": SERIES_GAPS_OF, "text": GAPS_OF // 10}.get(task.form, GAPS_OF)
+    if task.form != "path" or adapted.choice.strategy.transfers:  # what is fitted to a history alone learned from none
+        few = ground.examples.take(spread(len(ground.examples), n))
+        fitted = adapted.model.outputs(few.inputs, contents=few.contents)
+        gaps["learned_from"] = _mean_error(task, task.encode(few.values), fitted)
     if arm is not None and arm.seen.any():
         gaps["held_out"] = _mean_error(task, ground.truth[arm.seen], arm.outputs[arm.seen])
-    return {**gaps, "tested": _mean_error(task, truth, outputs), "shuffled": _memorised(adapted)}
+    gaps["tested"] = _mean_error(task, truth, outputs)
+    is_path = task.form == "path" and not isinstance(adapted.choice.strategy, Probe)
+    if task.form != "text" and not is_path:  # a source as it is, or none, learns nothing
+        gaps["shuffled"] = _memorised(adapted)
+    return gaps
 
 
 def _memorised(adapted: Adapted) -> float:
@@ -373,6 +387,21 @@ def _memorised(adapted: Adapted) -> float:
 
 def _mean_error(task: Task, truth: np.ndarray, outputs: np.ndarray) -> float:
     return float(errors_of(task, truth, outputs).mean())
+
+
+def _beside_naive(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None) -> tuple[Finding, ...]:
+    """Say how the saved model stands beside the random walk, which is the rival on prices."""
+    if task.form != "path":
+        return ()
+    gain = declared(task, truth, outputs, walking(task, len(truth)), units, 1 - ALPHA)
+    own, theirs = (float(errors_of(task, truth, one).mean()) for one in (outputs, walking(task, len(truth))))
+    sizes = (
+        f"MASE {own:.3f} against {theirs:.3f}, a difference of {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    )
+    words = "ahead of the random walk" if gain.value > 0 else "behind the random walk"
+    if not gain.is_claimed:
+        words = "no proven benefit over the random walk, which says that nothing changes"
+    return (Finding("beside_random_walk", f"{words}: {sizes} ({gain.method})"),)
 
 
 def _looks(look: int) -> tuple[Finding, ...]:

@@ -10,10 +10,13 @@ import numpy as np
 
 from headstart import metrics
 from headstart.comparison.ledger import ALPHA, alpha_at
+from headstart.forecasts import MASE, difference_over_time
+from headstart.mistakes import errors_of, quadratic_errors
 from headstart.paired import (
     Difference,
     difference_of_auroc,
     difference_of_means,
+    difference_of_metrics,
     difference_of_shares,
 )
 from headstart.tasks import Task
@@ -56,6 +59,8 @@ class Verdict:
     @property
     def words(self) -> str:
         """The gain in words: points of accuracy, with the interval and what could have been seen."""
+        if self.metric == MASE:
+            return self._in_errors
         gain = self.gain
         size = f"{100 * gain.value:+.1f} points of {self.metric}"
         units = count(gain.units, "test example" if gain.units == gain.n else "test group")
@@ -70,6 +75,19 @@ class Verdict:
             return f"{size}; the two differ on too few of {units} to prove anything"
         return f"{size}; with {units} a difference under {100 * gain.detectable:.0f} points cannot be seen"
 
+    @property
+    def _in_errors(self) -> str:
+        """The gain in the error that it is of."""
+        gain, names = self.gain, ("origin", "origins") if "origins" in self.gain.method else ("series", "series")
+        size = f"{gain.value:+.3f} of MASE spared"
+        where = f"{count(gain.n, 'forecast')} of {count(gain.units, *names)}"
+        if not math.isfinite(gain.low):
+            return f"{size} in {where}, from which nothing can be told"
+        words = f"{size} [{gain.low:+.3f}, {gain.high:+.3f}] in {where} ({gain.method})"
+        if self.word == UNPROVEN and (gain.low > 0 or gain.high < 0):
+            words += f"; p is {gain.p:.2g}, and look {self.look} at them is tested at {self.alpha:.2g}"
+        return words
+
 
 def judge(
     task: Task,
@@ -79,6 +97,7 @@ def judge(
     units: np.ndarray | None = None,
     *,
     look: int = 1,
+    breaks: np.ndarray | None = None,
 ) -> Verdict:
     """Compare the outputs of both sides on test examples, once.
 
@@ -89,6 +108,7 @@ def judge(
         without: (n, c) or (n,) outputs of the other side.
         units: (n,) the group of each example; None where every example stands for itself.
         look: which claim on this test set it is.
+        breaks: (n,) the text that each word stands in, where words are tagged.
     """
     alpha = alpha_at(look)
     strict = declared(task, truth, with_transfer, without, units, 1 - alpha)
@@ -97,12 +117,14 @@ def judge(
         word = HELPS if strict.value > 0 else HARMS
     shown = declared(task, truth, with_transfer, without, units, 1 - ALPHA)
     shown = replace(shown, detectable=strict.detectable)
-    return Verdict(word, metric_of(task), shown, look, alpha, _described(task, truth, with_transfer, without, units))
+    also = _described(task, truth, with_transfer, without, units, breaks)
+    return Verdict(word, metric_of(task), shown, look, alpha, also)
 
 
 def metric_of(task: Task) -> str:
     """Return what is compared, in words."""
-    return "accuracy" if task.kind == "classification" else "the quadratic error, less of which is better"
+    names = {"label": "accuracy", "text": "ROUGE-L", "path": MASE}
+    return names.get(task.form, "the quadratic error, less of which is better")
 
 
 def declared(
@@ -118,15 +140,29 @@ def declared(
         units: (n,) the group of each example; None where every example stands for itself.
         level: of the interval, in (0, 1).
     """
-    if task.kind == "classification":
+    if task.form == "label":
         return difference_of_shares(task.decide(one) == truth, task.decide(other) == truth, units, level=level)
-    theirs, ours = (metrics.quadratic_errors(task, truth, outputs) for outputs in (other, one))
+    if task.form == "path":
+        gaps = errors_of(task, truth, other) - errors_of(task, truth, one)
+        if task.overlap is None or units is None:
+            return difference_of_means(gaps, np.zeros(len(gaps)), units, level=level)
+        return difference_over_time(gaps, units, task.overlap, level)
+    theirs, ours = (quadratic_errors(task, truth, outputs) for outputs in (other, one))
     return difference_of_means(theirs, ours, units, level=level)
 
 
 def _described(
-    task: Task, truth: np.ndarray, one: np.ndarray, other: np.ndarray, units: np.ndarray | None
+    task: Task,
+    truth: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    units: np.ndarray | None,
+    breaks: np.ndarray | None,
 ) -> dict[str, Difference]:
-    if task.kind != "classification" or len(task.labels) != 2 or set(np.unique(truth).tolist()) != {0, 1}:
+    if task.kind == "tagging" and units is not None:
+        texts = units if breaks is None else breaks
+        ours, theirs = (metrics.entities(task, truth, outputs, texts)["entity_f1"] for outputs in (one, other))
+        return {"entity_f1": difference_of_metrics(ours, theirs, units)}
+    if task.form != "label" or len(task.labels) != 2 or set(np.unique(truth).tolist()) != {0, 1}:
         return {}
     return {"auroc": difference_of_auroc(truth == 1, one[:, 1], other[:, 1], units)}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from headstart.baselines import features_without, fit_without
+from headstart.baselines import features_without, fit_without, histories_of
 from headstart.choosing import Choice
 from headstart.curves import Curve, Labels, labels_to_match, learning_curve
 from headstart.ground import Ground
-from headstart.metrics import errors_of
-from headstart.strategies import Classical, FromScratch, Majority, Probe
+from headstart.mistakes import errors_of
+from headstart.strategies import Classical, FromScratch, Majority, Probe, ZeroShot
+from headstart.summarizing import WORDS
+from headstart.telling import LOCAL
 
 CURVE_OF = 5_000
 """Examples that learning curves are measured on, at most."""
@@ -29,6 +32,8 @@ class Worth:
 
 def worth_in_labels(ground: Ground, ours: Choice, theirs: Choice) -> Worth:
     """Return what transfer is worth in labels, as far as both sides were seen out of fold."""
+    if ground.task.form in ("path", "text"):
+        return Worth()
     folds = [fold for fold in ground.folds(ours.folds) if fold.any()] if ours.folds else []
     if len(ground.examples) > CURVE_OF or ours.arm is None or not folds:
         return Worth()
@@ -66,6 +71,7 @@ def _curve(ground: Ground, side: str, choice: Choice, folds: list[np.ndarray]) -
         strength=own.strength,
         balanced=own.balanced,
         seed=ground.seed,
+        breaks=ground.examples.breaks,
     )
 
 
@@ -79,13 +85,34 @@ def _classical_curve(ground: Ground, folds: list[np.ndarray]) -> Curve:
     return curve
 
 
+def in_names(methods: Sequence[str]) -> str:
+    """Name what local methods are combined of."""
+    names = [LOCAL[one] for one in methods]
+    return names[0] if len(names) == 1 else f"the median of {', '.join(names[:-1])} and {names[-1]}"
+
+
 def in_words(choice: Choice, ground: Ground) -> str:
     """Name a contender as a reader knows it."""
     strategy = choice.strategy
     if isinstance(strategy, Majority | Classical):
-        return strategy.word
+        return _without_in_words(choice, ground)
+    if ground.task.form == "text" and strategy.name in WORDS:
+        return WORDS[strategy.name].format(ground.backbone.name)
+    if isinstance(strategy, ZeroShot):
+        return f"{ground.backbone.name} as it is"
     if isinstance(strategy, FromScratch):
         return f"{'a small' if strategy.network == 'small' else 'the same'} network from scratch"
     if isinstance(strategy, Probe):
         return f"the probe on {ground.backbone.name}"
-    return f"{ground.backbone.name} with {strategy.word} above cut {strategy.cuts(ground.backbone)[-1]}"
+    return f"{ground.backbone.name} with {strategy.word} above cut {strategy.cuts(ground.network)[-1]}"
+
+
+def _without_in_words(choice: Choice, ground: Ground) -> str:
+    strategy = choice.strategy
+    if ground.task.form == "text":
+        return WORDS[strategy.name].format(ground.backbone.name)
+    if ground.task.form == "path":
+        is_plain = all(one.season == 1 for one in histories_of(ground.examples))
+        walk = "the random walk" if is_plain else "the seasonal random walk"
+        return walk if isinstance(strategy, Majority) else in_names(choice.backbone.architecture["methods"])
+    return strategy.word

@@ -9,6 +9,8 @@ import numpy as np
 
 from headstart.data.copies import IMAGE_BITS, TEXT_JACCARD, Pair, exact_pairs
 from headstart.data.dataset import Dataset, Finding
+from headstart.data.histories import History
+from headstart.data.summaries import summary_findings
 from headstart.errors import DataError
 from headstart.wording import count, some
 
@@ -20,27 +22,31 @@ def check(dataset: Dataset) -> tuple[Finding, ...]:
         DataError: there is nothing to learn: fewer than two classes, or a constant number.
     """
     _require_something_to_learn(dataset)
-    return (*dataset.findings, *_label_findings(dataset), *_copy_findings(dataset), *_split_findings(dataset))
+    about = summary_findings(dataset) if dataset.task.form == "text" else _label_findings(dataset)
+    own = (*dataset.findings, *about, *_copy_findings(dataset.wholes))
+    return (*own, *_split_findings(dataset.wholes), *_unseen_findings(dataset))
 
 
 def _require_something_to_learn(dataset: Dataset) -> None:
+    if dataset.task.form == "path":
+        return
     distinct = set(dataset.values)
-    if dataset.task.kind == "multilabel":
+    if dataset.task.form == "labels":
         distinct = {label for labels in dataset.values if isinstance(labels, tuple) for label in labels}
         if distinct:
             return
     if len(distinct) < 2:
-        noun = "value" if dataset.task.kind == "regression" else "class"
+        noun = {"number": "value", "text": "summary"}.get(dataset.task.form, "class")
         raise DataError(
             f"there is only one {noun} in {dataset.task.target!r}: nothing to learn.",
-            expected="two or more classes" if noun == "class" else "numbers that differ",
+            expected="two or more classes" if noun == "class" else f"{noun}s that differ".replace("ys", "ies"),
             got=repr(next(iter(distinct), "none")),
             hint="name another --target, or check the folders",
         )
 
 
 def _label_findings(dataset: Dataset) -> list[Finding]:
-    if dataset.task.kind == "regression":
+    if dataset.task.form in ("number", "path"):
         return []
     findings = []
     alike: dict[str, list[str]] = defaultdict(list)
@@ -54,7 +60,7 @@ def _label_findings(dataset: Dataset) -> list[Finding]:
                     "label_variants", f"labels differ only by letter case, blanks or the writing of a number: {names}"
                 )
             )
-    if dataset.task.kind == "classification":
+    if dataset.task.form == "label":
         counts = Counter(dataset.values)
         single = sorted(str(label) for label, number in counts.items() if number == 1)
         if single:
@@ -73,6 +79,8 @@ def _likeness(label: str) -> str:
 
 
 def _copy_findings(dataset: Dataset) -> list[Finding]:
+    if dataset.modality == "series":
+        return _twin_findings(dataset)
     findings = []
     noun = "image" if dataset.modality == "image" else "text"
     exact = exact_pairs(dataset.contents)
@@ -82,7 +90,7 @@ def _copy_findings(dataset: Dataset) -> list[Finding]:
         text = f"{count(len(inside), noun)} repeated exactly, kept on one side of every split: {some(names)}"
         findings.append(Finding("duplicates", text))
     clashing = [(one, other) for one, other in exact if dataset.values[one] != dataset.values[other]]
-    if clashing:
+    if clashing and dataset.task.form != "text":
         names = [f"{dataset.names[one]} and {dataset.names[other]}" for one, other in clashing]
         findings.append(
             Finding("conflicting_labels", f"{count(len(clashing), noun)} with two different labels: {some(names)}")
@@ -100,6 +108,19 @@ def _copy_findings(dataset: Dataset) -> list[Finding]:
         )
         findings.append(Finding("near_duplicates_not_tied", text))
     return findings
+
+
+def _twin_findings(dataset: Dataset) -> list[Finding]:
+    """Say which series are others under another name: what one shows is learned from the other."""
+    inputs = [one for one in dataset.inputs if isinstance(one, History)]
+    pairs = exact_pairs(dataset.contents)
+    twins = sorted({(inputs[first].name, inputs[later].name) for first, later in pairs})
+    names = [f"{later} is {first}" for first, later in twins if first != later]
+    if not names:
+        return []
+    return [
+        Finding("duplicates", f"{count(len(names), 'series', 'series')} repeated under another name: {some(names)}")
+    ]
 
 
 def _same_part(dataset: Dataset, one: int, other: int) -> bool:
@@ -121,8 +142,8 @@ def _pair_names(dataset: Dataset, pairs: list[Pair]) -> str:
 
 
 def _split_findings(dataset: Dataset) -> list[Finding]:
-    """Report on a given split; it is never altered."""
-    if dataset.given is None:
+    """Report on a given split; it is never altered. Series are split by time, so that each is in every part."""
+    if dataset.given is None or dataset.modality == "series":
         return []
     given = dataset.given
     findings = []
@@ -140,12 +161,6 @@ def _split_findings(dataset: Dataset) -> list[Finding]:
         if shared:
             text = f"{count(len(shared), 'group')} in more than one given split: {some(shared)}"
             findings.append(Finding("groups_across_splits", text))
-    unseen = _unseen_labels(dataset)
-    if unseen:
-        names = some(unseen)
-        findings.append(
-            Finding("unseen_labels", f"{count(len(unseen), 'label')} of the test set never seen in training: {names}")
-        )
     return findings
 
 
@@ -161,8 +176,16 @@ def _crossing(keys: Iterable[str], given: tuple[str, ...]) -> list[Pair]:
     return pairs
 
 
+def _unseen_findings(dataset: Dataset) -> list[Finding]:
+    unseen = _unseen_labels(dataset)
+    if not unseen:
+        return []
+    text = f"{count(len(unseen), 'label')} of the test set never seen in training: {some(unseen)}"
+    return [Finding("unseen_labels", text)]
+
+
 def _unseen_labels(dataset: Dataset) -> list[str]:
-    if dataset.task.kind != "classification" or dataset.given is None:
+    if dataset.task.form != "label" or dataset.given is None:
         return []
     labels = np.array(dataset.values, dtype=str)
     is_test = np.array(dataset.given) == "test"

@@ -16,6 +16,7 @@ from PIL import Image
 from headstart.data.dataset import STRATA_OF_A_NUMBER, Modality, Split
 from headstart.data.images import looks_like_image
 from headstart.data.tables import SPLIT_NAMES
+from headstart.data.tagging import is_tagging, read_tagging
 from headstart.errors import DataError, OptionError
 from headstart.tasks import KINDS, Kind, Task, Value
 
@@ -28,9 +29,13 @@ MISSING_WORDS = frozenset({"n/a", "nan", "null", "<na>"})
 CLASSES_OF_INTEGERS = 20
 MOSTLY = 0.9
 LARGEST = 1e30
+NO_TRAIN = "the given split has no train part: its validation set is what is learned from"
 SEPARATORS = ("|", ";")
 JOINTLY = 10
 """Examples that a class of several targets together has at least, on average, for a split to keep its share."""
+
+SUMMARY_WORDS = 5
+"""Words that a target has at least, in the middle one of its cells, to be a text."""
 
 TEXT_WORDS = 2.0
 """A column whose cells have at least this many words on average can be an input text."""
@@ -111,6 +116,8 @@ def split_values(column: pd.Series, usable: Sequence[bool]) -> tuple[tuple[Split
         return tuple(
             "test" if name == "validation" else name for name in named
         ), "the given validation set is the test set"
+    if parts == {"validation", "test"}:
+        return tuple("train" if name == "validation" else name for name in named), NO_TRAIN
     return tuple(named), "the given split is kept: " + ", ".join(name for name in get_args(Split) if name in parts)
 
 
@@ -154,6 +161,10 @@ def read_target(cells: list[Any], name: str, kind: Kind | None) -> tuple[Task, l
     if kind == "regression":
         numbers = [_number(cell) for cell in cells]
         return Task(name, kind), [*numbers], notes
+    if kind == "tagging":
+        return Task(name, kind), [_tagged(cell, name, f"row {row}") for row, cell in enumerate(cells, start=1)], notes
+    if kind == "summarization":
+        return Task(name, kind), [None if is_missing(cell) else str(cell).strip() for cell in cells], notes
     if kind == "multilabel":
         separator = _separator([cell for cell in cells if isinstance(cell, str)]) or ","
         sets = [None if _is_none(cell) else _label_set(cell, separator) for cell in cells]
@@ -187,7 +198,7 @@ def joint_classes(
 
 def _coarse(task: Task, values: Sequence[Value | None]) -> list[str]:
     """Return a word (n,) for the class each example counts for; "" where it has none."""
-    if task.kind == "regression":
+    if task.form == "number":
         numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
         if np.isnan(numbers).all():
             return [""] * len(values)
@@ -196,7 +207,7 @@ def _coarse(task: Task, values: Sequence[Value | None]) -> list[str]:
             "" if value is None else str(int(place))
             for value, place in zip(values, np.searchsorted(edges, numbers), strict=True)
         ]
-    if task.kind == "classification":
+    if task.form == "label":
         return [str(value or "") for value in values]
     sets = [value if isinstance(value, tuple) else () for value in values]
     counts = Counter(label for labels in sets for label in labels)
@@ -225,9 +236,22 @@ def _label_set(cell: Any, separator: str) -> tuple[str, ...]:
     return tuple(sorted({part.strip() for part in parts if part.strip()}))
 
 
+def _tagged(cell: Any, name: str, row: str) -> Value | None:
+    return None if is_missing(cell) else read_tagging(cell, name, row)
+
+
 def _infer_kind(cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]]:
+    if is_tagging(cells):
+        return "tagging", (f"{name!r} tags the words of its texts: token labelling",)
     if any(isinstance(cell, Sequence | set | np.ndarray) and not isinstance(cell, str) for cell in cells):
         return "multilabel", (f"{name!r} holds lists: a multi-label task",)
+    return _kind_of_numbers(cells, name) or _kind_of_words(
+        [cell for cell in cells if isinstance(cell, str)], cells, name
+    )
+
+
+def _kind_of_numbers(cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]] | None:
+    """Return what cells of numbers are; None of others."""
     readable = [number for cell in cells if (number := _number(cell)) is not None]
     if _are_numbers(cells) or (len(readable) >= MOSTLY * len(cells) and len(set(readable)) > CLASSES_OF_INTEGERS):
         distinct = len(set(readable))
@@ -236,10 +260,23 @@ def _infer_kind(cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]]:
                 f"{name!r} holds {distinct} different numbers: regression (--task classification if they are classes)",
             )
         return "classification", (f"{name!r} holds {distinct} different whole numbers: classification",)
-    separator = _separator([cell for cell in cells if isinstance(cell, str)])
+    return None
+
+
+def _kind_of_words(words: list[str], cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]]:
+    separator = _separator(words)
     if separator:
         return "multilabel", (f"{name!r} holds labels separated by {separator!r}: a multi-label task",)
+    if _are_summaries(words, len(cells)):
+        return "summarization", (f"{name!r} holds texts of their own: summarization (--task classification if not)",)
     return "classification", ()
+
+
+def _are_summaries(cells: Sequence[str], n: int) -> bool:
+    """Tell whether cells are texts rather than names of classes: of several words, and hardly one stands twice."""
+    if not cells or len(cells) < n or len(set(cells)) < max(2, MOSTLY * n):
+        return False
+    return float(np.median([len(cell.split()) for cell in cells])) >= SUMMARY_WORDS
 
 
 def _separator(cells: list[str]) -> str | None:
@@ -276,11 +313,19 @@ def _modality(column: pd.Series) -> Modality | None:
     cells = [cell for cell in column.head(200) if not is_missing(cell)]
     if not cells:
         return None
+    if all(map(are_words, cells)):
+        return "text"
     if all(isinstance(cell, Image.Image | np.ndarray | Path | Mapping | bytes) for cell in cells):
         return "image"
     if not all(isinstance(cell, str) for cell in cells):
         return None
     return "image" if np.mean([looks_like_image(cell) for cell in cells]) > 0.5 else "text"
+
+
+def are_words(cell: Any) -> bool:
+    """Tell whether a cell is a list of words, as tokenized texts are kept."""
+    is_list = isinstance(cell, list | tuple) or (isinstance(cell, np.ndarray) and cell.dtype.kind in "OU")
+    return is_list and len(cell) > 0 and all(isinstance(one, str) and len(one.split()) == 1 for one in cell)
 
 
 def _infer_input(frame: pd.DataFrame, target: str | None, split: str | None) -> str:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from headstart.data import copies, splits
+from headstart.data.histories import History
 from headstart.data.images import ImageInput
+from headstart.data.words import Word, texts_of
 from headstart.errors import DataError, OptionError
 from headstart.tasks import Task, Value
 from headstart.wording import count
 
-Modality: TypeAlias = Literal["image", "text"]
+Modality: TypeAlias = Literal["image", "text", "series"]
 Split: TypeAlias = Literal["train", "validation", "test"]
-Input: TypeAlias = ImageInput | str
+Input: TypeAlias = ImageInput | History | str | Word
 T = TypeVar("T")
 
 STRATA_OF_A_NUMBER = 5
@@ -38,8 +42,8 @@ class Dataset:
 
     Attributes:
         name: what the set is called.
-        modality: "image" or "text".
-        inputs: (n,) files, pictures, arrays or texts.
+        modality: "image", "text" or "series".
+        inputs: (n,) files, pictures, arrays, texts, words of texts, or histories.
         names: (n,) what an example is called in a message: a relative path or a row.
         contents: (n,) SHA-256 of each input's content.
         task: the target and its kind.
@@ -206,21 +210,54 @@ class Dataset:
 
     @cached_property
     def strata(self) -> tuple[object, ...]:
-        """The class (n,) each example counts for: its label, its rarest label, or its fifth of the range."""
-        if self.task.kind == "regression":
+        """The class (n,) each example counts for: its label, its rarest label, its fifth of the range, or one alone."""
+        if self.task.form == "number":
             edges = np.quantile(np.array(self.values), np.arange(1, STRATA_OF_A_NUMBER) / STRATA_OF_A_NUMBER)
             return tuple(np.searchsorted(edges, np.array(self.values)).tolist())
-        if self.task.kind == "multilabel":
+        if self.task.form == "labels":
             counts = Counter(label for labels in self.values if isinstance(labels, tuple) for label in labels)
             return tuple(
                 min(labels, key=lambda label: (counts[label], label)) if isinstance(labels, tuple) and labels else ""
                 for labels in self.values
             )
-        return self.values
+        return ("",) * len(self) if self.task.form in ("path", "text") else self.values
+
+    @cached_property
+    def breaks(self) -> np.ndarray | None:
+        """The number (n,) of the text that each tagged word stands in; None of other examples."""
+        return texts_of(self.inputs) if self.task.kind == "tagging" else None
+
+    @cached_property
+    def first_words(self) -> np.ndarray:
+        """Where (k,) the first word stands of each of the texts whose words are tagged."""
+        return np.unique(texts_of(self.inputs), return_index=True)[1]
+
+    @cached_property
+    def wholes(self) -> Dataset:
+        """The texts whose words are tagged, an example each, with all tags of a text as one value; else this itself."""
+        if self.task.kind != "tagging":
+            return self
+        ends = [*self.first_words.tolist(), len(self)]
+        texts = self.take(self.first_words)
+        inputs = tuple(one.text if isinstance(one, Word) else one for one in texts.inputs)
+        return replace(
+            texts,
+            inputs=inputs,
+            names=tuple(name.partition(", ")[0] for name in texts.names),
+            contents=tuple(hashlib.sha256(str(text).encode("utf-8", "surrogatepass")).hexdigest() for text in inputs),
+            values=tuple(" ".join(map(str, self.values[slice(*own)])) for own in pairwise(ends)),
+            task=Task(self.task.target, "summarization"),
+            groups=None if texts.groups == inputs else texts.groups,
+        )
 
     @cached_property
     def near_pairs(self) -> list[copies.Pair]:
         """The pairs of near-duplicates, exact copies included."""
+        if self.task.kind == "tagging":
+            first = self.first_words.tolist()
+            return [(first[one], first[other]) for one, other in self.wholes.near_pairs]
+        if self.modality == "series":
+            return []
         if self.modality == "text":
             return copies.near_texts([str(text) for text in self.inputs])
         return copies.near_images(self.near)
@@ -228,6 +265,8 @@ class Dataset:
     @cached_property
     def tied_too_widely(self) -> np.ndarray:
         """Tell (n,) which examples lie in a near-duplicate cluster too large to keep on one side."""
+        if self.task.kind == "tagging":
+            return np.asarray(self.wholes.tied_too_widely[texts_of(self.inputs)])
         return copies.oversized(copies.clusters(len(self), self.near_pairs), np.array(self.strata, dtype=str))
 
     @cached_property

@@ -13,8 +13,10 @@ from PIL import Image
 
 from headstart.data.columns import choose_columns, is_missing, require_column
 from headstart.data.dataset import Dataset, Modality
+from headstart.data.histories import LEAST, History
 from headstart.data.images import channels_of, open_image, perceptual_hash
 from headstart.data.reading import as_picture
+from headstart.data.series import histories_in
 from headstart.data.tables import TABLE_SUFFIXES, image_files, read_table_file, visible_files
 from headstart.errors import DataError, OptionError
 from headstart.wording import printable, user_path
@@ -32,7 +34,7 @@ class Given:
 
     def checked(self, channels: int) -> Given:
         """Return this input with an error if it cannot be opened, or has another channel count than `channels`."""
-        if self.error is not None or isinstance(self.value, str):
+        if self.error is not None or isinstance(self.value, str | History):
             return self
         try:
             open_image(self.value, hint_size=64)
@@ -53,6 +55,8 @@ def gather(inputs: object, modality: Modality, columns: Sequence[str]) -> list[G
     Raises:
         DataError: there is no input at all.
     """
+    if modality == "series":
+        return _series(inputs, columns)
     several = isinstance(inputs, Sequence | pd.Series) and not isinstance(inputs, str | bytes)
     items: list[object] = list(inputs) if several else [as_file_or_text(inputs)]  # type: ignore[call-overload]
     found = [one for item in items for one in _one(item, modality, columns)]
@@ -90,6 +94,47 @@ def inputs_like(source: object, modality: Modality, columns: Sequence[str]) -> t
     if modality == "image":
         readable = [perceptual_hash(open_image(one, hint_size=64)) for one in readable]
     return readable, len(checked) - len(readable)
+
+
+def _series(inputs: object, columns: Sequence[str]) -> list[Given]:
+    """Return histories: every series of a table up to its end, or numbers in order.
+
+    Args:
+        inputs: a table's file or frame, a `History`, numbers, or a list of any of these.
+        columns: those of series, time and target.
+    """
+    are_numbers = isinstance(inputs, Sequence) and inputs and all(isinstance(one, int | float) for one in inputs)
+    if isinstance(inputs, Sequence) and not are_numbers and not isinstance(inputs, str | bytes):
+        found = [one for item in inputs for one in _series(item, columns)]
+        if not found:
+            raise DataError("there is nothing to forecast.", expected="a table of series, or lists of numbers")
+        return found
+    if isinstance(inputs, str | Path):
+        return _series_file(user_path(inputs), columns)
+    if isinstance(inputs, pd.DataFrame):
+        return [_known(one) for one in histories_in(inputs, columns[:2], columns[-1])]
+    try:
+        return [_known(inputs if isinstance(inputs, History) else History.of(inputs))]
+    except (TypeError, ValueError):
+        return [Given(repr(inputs)[:40], error=f"this model reads series, not a {type(inputs).__name__}.")]
+
+
+def _series_file(path: Path, columns: Sequence[str]) -> list[Given]:
+    name = printable(str(path))
+    if not path.is_file() or path.suffix.lower() not in TABLE_SUFFIXES:
+        return [Given(name, error=f"{path.name} is no table of series.")]
+    try:
+        return _series(read_table_file(path)[0], columns)
+    except (DataError, OptionError) as error:
+        return [Given(name, error=error.problem)]
+
+
+def _known(history: History) -> Given:
+    if history.values.ndim != 1 or len(history.values) < LEAST:
+        return Given(history.name, error=f"{history.name} has fewer than {LEAST} values.")
+    if not np.isfinite(history.values).all():
+        return Given(history.name, error=f"{history.name} holds something that is no number.")
+    return Given(history.name, history)
 
 
 def as_file_or_text(item: object) -> object:

@@ -14,7 +14,7 @@ from headstart.data.reading import NO_GROUP, read
 from headstart.data.splits import TEST_SHARE
 from headstart.errors import DataError, OptionError
 from headstart.progress import Progress, silent
-from headstart.tasks import Task
+from headstart.tasks import Task, require_shareable
 from headstart.wording import count, some, user_path
 
 ASKED = ("input", "target", "group", "task")
@@ -162,6 +162,7 @@ def _require_alike(sets: Mapping[str, Dataset]) -> None:
     if len(kinds) > 1:
         words = ", ".join(f"{name}: {one.modality}s" for name, one in sets.items())
         raise DataError("these data sets cannot share a network.", expected="inputs of one kind", got=words)
+    require_shareable([one.task for one in sets.values()])
     joint = [name for name, one in sets.items() if one.tasks]
     if joint:
         raise DataError(

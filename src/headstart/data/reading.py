@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,16 @@ from headstart.data import columns as columns_of
 from headstart.data import images
 from headstart.data.columns import Columns
 from headstart.data.dataset import Dataset, Finding, Input
+from headstart.data.histories import History
+from headstart.data.series import read_series
+from headstart.data.summaries import about, require_summaries
 from headstart.data.tables import Table, open_table
+from headstart.data.tagging import apart
+from headstart.data.words import Word
+from headstart.entities import SCHEME
 from headstart.errors import DataError, OptionError
 from headstart.progress import Progress, silent
-from headstart.tasks import KINDS, Kind
+from headstart.tasks import KINDS, Kind, require_shareable
 from headstart.wording import count, printable, some
 
 THUMBNAIL = 64
@@ -30,6 +37,18 @@ THUMBNAIL = 64
 READERS = 4
 NO_GROUP = "(row"
 """What the group of a row begins with that has none."""
+
+MEDICAL = re.compile(
+    r"(?i)(?<![a-z])(in)?(patient|diagnos|disease|symptom|clinic|hospital|medical|pneumonia|tumou?r|cancer|carcinoma|"
+    r"melanoma|lesion|x[-_ ]?rays?(?![a-z])|mammogra|radiolog|patholog|diabetes|malaria|psoriasis|hypertension|"
+    r"arthritis|hepatitis|covid|ecg(?![a-z])|icd-?10)"
+)
+"""What names of data, columns and labels hold where patients stand behind them."""
+
+NOT_CLINICAL = "not_for_clinical_use"
+CAPITALS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+LABEL = 60
+"""Characters of a label at most: what is longer is a text, of which tags alone are looked at."""
 
 GROUP_VALUES = 5
 """A group column with at most this many values is probably meant as --sensitive."""
@@ -53,6 +72,9 @@ def read(
     group: str | None = None,
     sensitive: str | Sequence[str] = (),
     task: Kind | None = None,
+    series: str | None = None,
+    time: str | None = None,
+    horizon: int | None = None,
     progress: Progress = silent,
 ) -> Dataset:
     """Read labelled examples from whatever the user has.
@@ -65,7 +87,11 @@ def read(
             targets. "rating:regression" says what kind of target a column is.
         group: the column of what must not be separated, such as a patient.
         sensitive: columns that errors will be reported by.
-        task: "classification", "multilabel" or "regression"; inferred from the target's values.
+        task: "classification", "multilabel", "regression", "tagging" or "summarization"; inferred from the target's
+            values. "forecasting" is what any of the following asks for.
+        series: of a long table with a row a value, the column that names the series; None is a single series.
+        time: its column of times.
+        horizon: the steps to forecast.
         progress: called with (phase, done, total).
 
     Returns:
@@ -84,6 +110,9 @@ def read(
     if isinstance(data, Dataset):
         return data
     table = open_table(data, target)
+    if task == "forecasting" or any(one is not None for one in (series, time, horizon)):
+        _refuse_for_series(input, target, group, sensitive, task)
+        return read_series(table, series=series, time=time, target=_only(target), horizon=horizon)
     targets, inputs = _named_targets(target, table, task), [input] if isinstance(input, str) else list(input or ())
     rest = table.frame.drop(columns=[name for name, _ in targets[1:] if name in table.frame and name not in inputs])
     columns = columns_of.choose_columns(rest, inputs, targets[0][0])
@@ -96,6 +125,27 @@ def read(
     dataset = _all_examples(table, columns, asked, group, sensitive_columns, progress)
     findings = _column_findings(table, columns, [name for name, _ in asked], group, sensitive_columns)
     return replace(dataset, findings=(*findings, *dataset.findings))
+
+
+def _only(target: str | Sequence[Any] | None) -> str | None:
+    return target if target is None or isinstance(target, str) else str(target[0])
+
+
+def _refuse_for_series(
+    input: object, target: str | Sequence[Any] | None, group: object, sensitive: object, task: Kind | None
+) -> None:
+    """Raise an `OptionError` for what has no meaning where series are forecast."""
+    given = {"--input": input, "--group": group, "--sensitive": sensitive}
+    if task not in (None, "forecasting"):
+        given["--task"] = task
+    if target is not None and not isinstance(target, str) and len(target) > 1:
+        given["a second --target"] = target
+    for name in (one for one, value in given.items() if value):
+        raise OptionError(
+            f"{name} has no meaning where series are forecast.",
+            expected="--series, --time, --target and --horizon",
+            hint=f"leave out {name}",
+        )
 
 
 def _named_targets(
@@ -144,10 +194,15 @@ def _all_examples(
     frame = table.frame
     read_ones = [columns_of.read_target(list(frame[name]), name, kind) for name, kind in targets]
     tasks, kind_notes = [task for task, _, _ in read_ones], [note for _, _, notes in read_ones for note in notes]
+    require_shareable(tasks)
     by_target = {task.target: tuple(values) for task, values, _ in read_ones}
+    if any(task.form == "text" for task in tasks):
+        require_summaries(tasks, columns.modality)
     task, values = (tasks[0], [*read_ones[0][1]]) if len(tasks) == 1 else columns_of.joint_classes(tasks, by_target)
     inputs, names = _inputs(table, columns)
     inspected = _inspect(inputs, columns.modality, progress)
+    if task.form == "text":
+        values = about(values, inputs)
     usable = [value is not None and not seen.fault for value, seen in zip(values, inspected, strict=True)]
     findings = _row_findings(table, columns, names, by_target, inspected)
     if not any(usable):
@@ -176,22 +231,25 @@ def _all_examples(
         tasks=tuple(tasks) if len(tasks) > 1 else (),
         targets=by_target if len(tasks) > 1 else {},
     )
-    return dataset.take(np.array(usable))
+    dataset = dataset.take(np.array(usable))
+    return apart(dataset) if task.kind == "tagging" else dataset
 
 
 def _inputs(table: Table, columns: Columns) -> tuple[list[Input | None], list[str]]:
     """Return each row's input (None where it is empty) and what to call it."""
     frame = table.frame
     if columns.modality == "text":
-        parts = [
-            [str(cell).strip() for cell in row if not columns_of.is_missing(cell)] for row in _rows(frame, columns)
-        ]
+        parts = [[_as_text(cell) for cell in row if not columns_of.is_missing(cell)] for row in _rows(frame, columns)]
         return ["\n".join(row) or None for row in parts], [f"row {index + 1}" for index in range(len(frame))]
     cells = list(frame[columns.inputs[0]])
     names = [
         printable(str(cell)) if isinstance(cell, str | Path) else f"row {index + 1}" for index, cell in enumerate(cells)
     ]
     return [as_picture(cell, table.root) for cell in cells], names
+
+
+def _as_text(cell: Any) -> str:
+    return " ".join(cell) if columns_of.are_words(cell) else str(cell).strip()
 
 
 def _rows(frame: pd.DataFrame, columns: Columns) -> list[tuple[Any, ...]]:
@@ -243,13 +301,15 @@ def _inspect_text(text: Input | None) -> _Inspected:
 
 def content_of(source: Input) -> str:
     """Return the SHA-256 of an input's content: a text's bytes, a file's, or a picture's mode, size and pixels."""
+    if isinstance(source, History | Word):
+        return source.content
     if isinstance(source, str):
         return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     return images.content_hash(source)
 
 
 def _inspect_image(source: Input | None) -> _Inspected:
-    if source is None or isinstance(source, str):
+    if source is None or isinstance(source, str | History | Word):
         return _Inspected(fault="no file is named")
     try:
         picture = images.open_image(source, hint_size=THUMBNAIL)
@@ -304,6 +364,12 @@ def _row_findings(
     return tuple(findings)
 
 
+def _label_words(cell: Any) -> Iterable[str]:
+    """Return the labels in a cell: itself, or the tags in it."""
+    text = str(cell)
+    return (text,) if len(text) <= LABEL else {part for part in text.split() if SCHEME.fullmatch(part)}
+
+
 def _column_findings(
     table: Table, columns: Columns, targets: list[str], group: str | None, sensitive: list[str]
 ) -> tuple[Finding, ...]:
@@ -325,6 +391,16 @@ def _column_findings(
         if marks:
             text = f"{some(marks)} in {target!r} look like marks for a missing label, and are taken as a class"
             findings.append(Finding("missing_marks", text))
+    named = [
+        table.name,
+        *map(str, table.frame.columns),
+        *(word for name in targets for cell in table.frame[name] for word in _label_words(cell)),
+    ]
+    if any(MEDICAL.search(CAPITALS.sub("_", name)) for name in dict.fromkeys(named)):
+        text = (
+            "this looks like medicine: what is learned here is not for clinical use, however well it does on this data"
+        )
+        findings.append(Finding("not_for_clinical_use", text))
     used = [*columns.inputs, *targets, columns.split or "", *sensitive]
     for name in columns_of.unused_group_columns(table.frame, used) if group is None else []:
         text = f"the column {name!r} repeats and may name what must not be separated: --group {name}"

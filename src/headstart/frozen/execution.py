@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from headstart.backbones.backbone import Backbone, quick_hash
-from headstart.backbones.replay import Batch
+from headstart.backbones.replay import SPANS, Batch
 from headstart.devices import Precision, allowed_precisions, autocast, choose_device
 
 Backend: TypeAlias = Literal["eager", "openvino"]
@@ -76,7 +76,8 @@ def features_reader(backbone: Backbone, cuts: Sequence[int | None], execution: E
         return backbone.read_at(batch, *cuts)
 
     run = _in_its_way(read, backbone, f"features {cuts}", execution)
-    return lambda batch: [leaf.float() for leaf in run(batch)]
+    of_words = _in_its_way(read, backbone, "", replace(execution, backend="eager"))  # a graph knows whole texts alone
+    return lambda batch: [leaf.float() for leaf in (of_words if SPANS in batch else run)(batch)]
 
 
 def state_reader(backbone: Backbone, cut: int, execution: Execution) -> Reader:

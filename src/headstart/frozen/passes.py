@@ -18,6 +18,7 @@ from headstart.backbones.replay import Batch
 from headstart.cache import Cache, Shelf, the_cache
 from headstart.checkpoints import Checkpoints
 from headstart.data.reading import content_of
+from headstart.data.words import parts_of
 from headstart.devices import choose_device, memory_kept, moved
 from headstart.frozen.execution import Execution
 from headstart.progress import Progress, silent
@@ -163,6 +164,18 @@ def batches_by_length(lengths: Sequence[int], batch_size: int | None = None) -> 
     return batches
 
 
+def _batches(encoded: Sequence[Any], batch_size: int | None) -> list[list[int]]:
+    """Return the places of each batch of encoded inputs: words that are read in one text are not separated."""
+    parts, lengths = parts_of(encoded), [length_of(one) for one in encoded]
+    if parts is None:
+        return batches_by_length(lengths, batch_size)
+    members: list[list[int]] = [[] for _ in range(int(parts.max()) + 1)]
+    for place, part in enumerate(parts.tolist()):
+        members[part].append(place)
+    batches = batches_by_length([lengths[own[0]] for own in members], batch_size)
+    return [[place for part in batch for place in members[part]] for batch in batches]
+
+
 def _most(length: int, batch_size: int | None) -> int:
     """Return how many inputs whose longest has so many tokens make a batch."""
     if batch_size is not None:
@@ -188,7 +201,7 @@ def _prepared(
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(inputs), WINDOW):
             encoded = backbone.prepare.encode(inputs[start : start + WINDOW])
-            for batch in batches_by_length([length_of(one) for one in encoded], batch_size):
+            for batch in _batches(encoded, batch_size):
                 places = [start + place for place in batch]
                 if not any(map(needed, places)):
                     continue

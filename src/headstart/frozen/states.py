@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch, State
 from headstart.checkpoints import Checkpoints
+from headstart.data.words import parts_of
 from headstart.devices import autocast, memory_kept, moved
 from headstart.frozen.execution import EXACT, Execution, state_reader
 from headstart.frozen.passes import MASK, contents_of, gap_in, length_of, passed, shelf_for
@@ -41,7 +43,8 @@ class States:
         backbone: whose stages below the cut are frozen.
         encoded: (n,) the examples as `Preparer.encode` returns them.
         cut: the number of frozen stages.
-        kept: what each example is at the cut, as it is and then in each fixed view; empty computes it when asked for.
+        kept: what each example, or of words each text, is at the cut, as it is and then in each fixed view; empty
+            computes it when asked for.
         storage: how `kept` is stored.
         augment: how pictures are drawn anew when they are learned from: "none", "crop" or "flip".
         precision: of what is computed when it is asked for.
@@ -57,6 +60,15 @@ class States:
 
     def __len__(self) -> int:
         return len(self.encoded)
+
+    @cached_property
+    def parts(self) -> np.ndarray | None:
+        """The number (n,) of the text that each word is read in, as `kept` has them; None of what are no words."""
+        return parts_of(self.encoded)
+
+    def read_apart(self, places: np.ndarray) -> np.ndarray:
+        """Return what of some places the network reads by itself: the examples or, of words, the texts, by number."""
+        return places if self.parts is None else np.unique(self.parts[places])
 
     @cached_property
     def form(self) -> _Form:
@@ -78,7 +90,8 @@ class States:
         if self.kept:
             view = 0 if seed is None or len(self.kept) == 1 else 1 + epoch % (len(self.kept) - 1)
             batch = {name: moved(one, device) for name, one in self.backbone.prepare.outline(encoded).items()}
-            leaves = self._joined([self.kept[view][place] for place in places], batch, device)
+            rows = places if self.parts is None else list(dict.fromkeys(self.parts[list(places)].tolist()))
+            leaves = self._joined([self.kept[view][row] for row in rows], batch, device)
             return self.form.filled(batch, leaves)
         if seed is None or self.augment == "none":
             batch = dict(self.backbone.prepare.collate(encoded))
@@ -140,10 +153,19 @@ def states_at(
     whole = States(backbone, backbone.prepare.encode(inputs), cut, (), storage, augment, precision=execution.precision)
     if storage == "none" or live or not can_keep(backbone, cut) or not whole.form.dtypes:
         return whole
-    keys = contents_of(inputs, contents)
+    if whole.parts is None:
+        keys = contents_of(inputs, contents)
+    else:
+        firsts = np.unique(whole.parts, return_index=True)[1].tolist()
+        inputs, keys = [inputs[place] for place in firsts], [_digest(whole.encoded[place]) for place in firsts]
     each = range(1 + (views if augment != "none" else 0))
     kept = tuple(_rows(whole, inputs, keys, view, execution, keeper, progress) for view in each)
     return States(backbone, whole.encoded, cut, kept, storage, augment, precision=execution.precision)
+
+
+def _digest(ids: Sequence[int]) -> str:
+    """Return the SHA-256 of token ids: what the text of some words is kept by."""
+    return hashlib.sha256(np.array(ids, dtype=np.int64).tobytes()).hexdigest()
 
 
 def can_keep(backbone: Backbone, cut: int) -> bool:

@@ -16,7 +16,8 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch
 from headstart.checkpoints import digest_of
 from headstart.data import spread
-from headstart.devices import allowed_precisions, choose_device, memory_kept, moved
+from headstart.data.words import texts_of
+from headstart.devices import Precision, allowed_precisions, choose_device, memory_kept, moved
 from headstart.frozen.execution import EXACT, REPAYS, Execution, Reader, cosines, features_reader, has_openvino
 from headstart.frozen.passes import MASK, contents_of, shelf_for
 from headstart.progress import Progress, silent
@@ -35,6 +36,9 @@ FAITHFUL = 0.999
 
 GAIN = 0.9
 """Another way is taken only where it takes at most this share of the time."""
+
+EXACT_ONLY: tuple[Precision, ...] = ("fp32",)
+"""What networks for series run in: a forecast is a number that rounding shows in."""
 
 CHEAP = 1e-4
 """Seconds an example below which features are computed again rather than kept: finding them costs as much."""
@@ -65,11 +69,12 @@ def choose_execution(
         DataError: an input cannot be read.
         OptionError: the environment names a precision that this device has not.
     """
-    allowed = allowed_precisions(choose_device())
+    allowed = allowed_precisions(choose_device()) if backbone.library != "series" else EXACT_ONLY
     progress("trying how to run", 0, 1)
     few = few_of(inputs)
     own = [inputs[place] for place in few]
-    trial = _Trial(backbone, own, contents_of(own, contents and [contents[place] for place in few]))
+    known = contents_of(own, contents and [contents[place] for place in few])
+    trial = _Trial(backbone, own, known, len(np.unique(texts_of(inputs))) / max(1, len(inputs)))
     plain, n = Execution(), len(inputs)
     seconds = trial.seconds(plain)
     if n * seconds < WORTH:
@@ -97,11 +102,13 @@ class _Trial:
     """Ways of running a network, tried on a few inputs of some contents.
 
     What is found is remembered: the seconds of a way, how faithful it is to these inputs, their features in fp32.
+    The share is that of texts in words, each of which is read once for all of its words; 1 of all else.
     """
 
     backbone: Backbone
     inputs: Sequence[Any]
     contents: Sequence[str]
+    share: float = 1.0
 
     @cached_property
     def batch(self) -> Batch:
@@ -124,7 +131,7 @@ class _Trial:
         if found is None:
             found = _measured(features_reader(self.backbone, [None], way), self.batch) / numbers
             memory.remember(found)
-        return float(found) * own
+        return float(found) * own * self.share
 
     def timed(self, ways: Sequence[Execution]) -> list[Execution]:
         """Return the ways that run here at all, with the seconds that each takes."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from headstart.heads.chunks import KEPT, SMALLEST_SPREAD, Standardised, copied, spans
 from headstart.heads.closed import SHRINKAGE, Sums, discriminants, naive_bayes, ridge, sums_of
 from headstart.heads.logistic import Problem, class_weights
+from headstart.heads.paths import as_it_is, moved, widened
 from headstart.heads.spanned import Spanned
 from headstart.tasks import UNKNOWN, Task
 
@@ -49,6 +50,15 @@ class LinearHead:
     def part(self, span: slice) -> LinearHead:
         """Return the head of some of the outputs: numbers in double precision where this one has them so."""
         return LinearHead(self.weight[span], self.bias[span])
+
+    @classmethod
+    def as_it_is(cls, d: int, task: Task) -> LinearHead:
+        """Return the head that gives a network's own forecast, which its features (n, d) begin with."""
+        return cls(as_it_is(d, task.horizon), np.zeros(task.n_outputs, dtype=np.float32))
+
+    def widened(self, factor: float) -> LinearHead:
+        """Return the head of forecasts whose quantiles lie so many times as far from their median."""
+        return LinearHead(*widened(self.weight, self.bias, factor))
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return (n, c) from features (n, d), which are read in chunks."""
@@ -99,6 +109,12 @@ class Head(nn.Module):
         """Return a head that gives zeros (n, c), on features (n, d) as they are."""
         return cls(torch.zeros(d), torch.ones(d), torch.zeros(c, d), torch.zeros(c))
 
+    @classmethod
+    def as_it_is(cls, d: int, task: Task) -> Head:
+        """Return a head that gives a network's own forecast, on features (n, d) as they are."""
+        weight = torch.from_numpy(LinearHead.as_it_is(d, task).weight)
+        return cls(torch.zeros(d), torch.ones(d), weight, torch.zeros(task.n_outputs))
+
     def widened(self, k: int) -> Head:
         """Return a head for k more features, as they are, which counts them for nothing yet."""
         c = len(self.weight)
@@ -138,7 +154,8 @@ def fit_head(
 
     Args:
         features: (n, d), read in chunks; a sparse matrix is taken as it is, not standardised.
-        truth: (n,) label indices, (n, c) zeros and ones, or (n,) numbers, as `Task.encode` gives them.
+        truth: (n,) label indices, (n, c) zeros and ones, (n,) numbers, or (n, h + 3) futures, as `Task.encode`
+            gives them.
         task: what is predicted.
         strength: C, the inverse of the penalty (the larger, the freer): the penalty is |w|²/2C beside the summed loss.
         rows: the examples to fit on, as places or as a mask (n,); None is all.
@@ -188,23 +205,25 @@ class Parts:
         self.task, self.given = task, truth
         self.scaled = Standardised(features, np.stack(parts, 1))
         self.truth = truth[self.scaled.places]
-        known = self.truth != UNKNOWN if task.kind == "classification" else np.ones(len(self.truth), dtype=bool)
+        known = self.truth != UNKNOWN if task.form == "label" else np.ones(len(self.truth), dtype=bool)
         self.members = self.scaled.parts.numpy() & known[:, None]
         self._sums: dict[int, Sums] = {}
 
     def heads(self, strength: float, *, balanced: bool = False, tolerance: float = TOLERANCE) -> list[LinearHead]:
         """Return the head of each part."""
         places = range(self.scaled.parts.shape[1])
-        if self.task.kind == "regression":
+        if self.task.form == "path":
+            return [self._of_paths(part, strength) for part in places]
+        if self.task.form == "number":
             return [self._of_numbers(part, strength) for part in places]
-        if self.task.kind == "classification" and self.task.n_outputs >= MANY:
+        if self.task.form == "label" and self.task.n_outputs >= MANY:
             return [self._of_many(part, strength, balanced=balanced) for part in places]
         return self._logistic(strength, balanced=balanced, tolerance=tolerance)
 
     def _logistic(self, strength: float, *, balanced: bool, tolerance: float) -> list[LinearHead]:
         """Fit by L-BFGS. A penalty on both of two classes is half of one on their difference: they get C/2."""
         c = self.task.n_outputs
-        if self.task.kind == "multilabel":
+        if self.task.form == "labels":
             truth, weights = self.truth, self.members
             counts = weights.T.astype(np.float64) @ truth
             learned = (counts > 0) & (counts < weights.sum(0)[:, None])
@@ -266,6 +285,10 @@ class Parts:
             weight, bias = ridge(self._sums_of(part, table.__getitem__), strength)
         return self._unscaled(part, weight * spread, bias.double() * spread + centre)
 
+    def _of_paths(self, part: int, strength: float) -> LinearHead:
+        rows = self.scaled.places[self.members[:, part]]
+        return LinearHead(*moved(self.scaled.features[rows], self.given[rows], self.task, strength))
+
     def _of_many(self, part: int, strength: float, *, balanced: bool) -> LinearHead:
         """Fit in closed form; of sparse counts the freer, the less they are smoothed."""
         c, member = self.task.n_outputs, self.members[:, part]
@@ -289,7 +312,7 @@ class Parts:
     def _unscaled(self, part: int, weight: Tensor, bias: Tensor) -> LinearHead:
         weight = weight.double() * self.scaled.own[part] / self.scaled.spread
         bias = bias - weight @ self.scaled.mean
-        precision = np.float64 if self.task.kind == "regression" else np.float32
+        precision = np.float64 if self.task.form == "number" else np.float32
         return LinearHead(weight.numpy().astype(precision), bias.numpy().astype(precision))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,10 +16,30 @@ GROUPED = 16
 
 
 def batches_of(states: States, fitted: np.ndarray, size: int, seed: tuple[int, int]) -> list[list[int]]:
-    """Return an epoch's batches: a random order, texts of like length together within groups of batches."""
+    """Return an epoch's batches: a random order, texts of like length together within groups of batches.
+
+    All words of a text are in one batch, whose size counts texts.
+    """
+    if states.parts is not None:
+        return _of_words(states, fitted, size, seed)
+    return _drawn(fitted, {place: states.length(place) for place in fitted.tolist()}, size, seed)
+
+
+def _of_words(states: States, fitted: np.ndarray, size: int, seed: tuple[int, int]) -> list[list[int]]:
+    assert states.parts is not None
+    members: dict[int, list[int]] = {}
+    for place in fitted.tolist():
+        members.setdefault(int(states.parts[place]), []).append(place)
+    lengths = {text: states.length(words[0]) for text, words in members.items()}
+    drawn = _drawn(np.array(list(members)), lengths, size, seed)
+    return [[place for text in batch for place in members[text]] for batch in drawn]
+
+
+def _drawn(units: np.ndarray, length_of: Mapping[int, int], size: int, seed: tuple[int, int]) -> list[list[int]]:
+    """Return batches of units in a random order, those of like length together within groups of batches."""
     dice = np.random.default_rng(seed)
-    order = dice.permutation(fitted)
-    lengths = np.array([states.length(place) for place in order.tolist()])
+    order = dice.permutation(units)
+    lengths = np.array([length_of[unit] for unit in order.tolist()])
     chunks: list[list[int]] = []
     for start in range(0, len(order), size * GROUPED):
         part = slice(start, start + size * GROUPED)

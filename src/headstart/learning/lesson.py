@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.writers import Writer
 from headstart.frozen.states import States
 from headstart.heads import Head
 from headstart.learning.balance import Sum
 from headstart.learning.draws import batches_of
+from headstart.learning.kernels import learned_from
 from headstart.learning.losses import Target, Targets, weakest_direction
 from headstart.learning.relation import Relation
 from headstart.learning.vocabulary import NarrowedTable
@@ -28,7 +30,7 @@ class Lesson:
 
     Attributes:
         backbone: a copy of its own: the tensors of its trunk that require a gradient are changed.
-        head: from features to logits; changed.
+        head: from features to logits, or to a text; changed.
         states: the examples at each cut that the cut passes on its way down, the last one where it stays.
         truth: (n,) or (n, c) of the examples, as `Task.encode` or `Several.encode` gives it.
         target: the loss.
@@ -46,7 +48,7 @@ class Lesson:
     """
 
     backbone: Backbone
-    head: Head
+    head: Head | Writer
     states: Sequence[States]
     truth: np.ndarray
     target: Target | Targets
@@ -65,6 +67,8 @@ class Lesson:
     @cached_property
     def labels(self) -> Tensor:
         """The truth as the loss takes it."""
+        if isinstance(self.head, Writer):
+            return self.head.labels(self.truth.tolist())
         return self.target.scaled(self.truth)
 
     @property
@@ -75,7 +79,7 @@ class Lesson:
     @property
     def steps(self) -> int:
         """Steps in an epoch."""
-        return math.ceil(len(self.fitted) / self.schedule.batch_size)
+        return math.ceil(len(self.states[-1].read_apart(self.fitted)) / self.schedule.batch_size)
 
     @property
     def epochs(self) -> int:
@@ -95,6 +99,8 @@ class Lesson:
     @property
     def chance(self) -> float:
         """The mean loss of always answering the shares, or the means, on what is learned from."""
+        if isinstance(self.head, Writer):
+            return self.head.chance(self.labels[self.fitted])
         truth = self.truth[self.fitted]
         if isinstance(self.target, Targets):
             return self.target.chance(truth, self.chances)
@@ -111,10 +117,13 @@ class Lesson:
         """Return a batch's losses (n,), or of several targets (n, t), and what holds learning back on it, a number.
 
         Args:
-            features: (n, d) of the batch.
+            features: (n, d) of the batch, or (n, l, d + 1) where a text is written from them.
             labels: its truth, as the loss takes it.
         """
         held_back = torch.zeros((), device=features.device)
+        if isinstance(self.head, Writer):
+            with learned_from(self.device, self.precision):
+                return self.head.losses(features, labels), held_back
         if self.relation is not None:
             held_back = held_back + self.schedule.relation * self.relation.loss(features, labels).mean()
         if self.schedule.shrinkage:

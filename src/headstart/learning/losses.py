@@ -11,7 +11,7 @@ from scipy.stats import entropy
 from torch import Tensor
 from torch.nn import functional
 
-from headstart.tasks import UNKNOWN, Several, Task
+from headstart.tasks import QUANTILES, UNKNOWN, Several, Task
 
 
 def weakest_direction(features: Tensor) -> Tensor:
@@ -40,11 +40,13 @@ class Target:
     @classmethod
     def of(cls, task: Task, truth: np.ndarray, *, balanced: bool = False, smoothing: float = 0.0) -> Target:
         """Return the target for the training examples' truth, as `Task.encode` gives it."""
-        if task.kind == "regression":
-            return cls(task, float(truth.mean()), float(truth.std()) or 1.0)
-        if task.is_remembered:
+        if task.form == "path":
             return cls(task)
-        if not balanced or task.kind != "classification":
+        if task.form == "number":
+            return cls(task, float(truth.mean()), float(truth.std()) or 1.0)
+        if task.is_remembered or task.form == "text":
+            return cls(task)
+        if not balanced or task.form != "label":
             return cls(task, smoothing=smoothing)
         counts = np.bincount(truth[truth != UNKNOWN], minlength=task.n_outputs)
         shares = counts.sum() / np.maximum(counts, 1) / max(1, int((counts > 0).sum()))
@@ -52,7 +54,9 @@ class Target:
 
     def scaled(self, truth: np.ndarray) -> Tensor:
         """Return the truth as the loss takes it: (n,) indices, (n, c) zeros and ones, or (n,) scaled numbers."""
-        if self.task.kind == "classification":
+        if self.task.form == "path":
+            return torch.from_numpy(self.task.paths(truth)).float()
+        if self.task.form == "label":
             return torch.from_numpy(truth)
         return torch.from_numpy((truth - self.centre) / self.spread).float()
 
@@ -61,10 +65,12 @@ class Target:
         return self.task.outputs(logits * self.spread + self.centre)
 
     def chance(self, truth: np.ndarray) -> float:
-        """Return the mean loss of always answering the shares, or the mean, of a truth."""
-        if self.task.kind == "regression":
+        """Return the mean loss of always answering the shares, or the mean, of a truth; of series the last value."""
+        if self.task.form == "path":
+            return float(np.abs(self.task.paths(truth)).mean())
+        if self.task.form == "number":
             return float(((truth - truth.mean()) ** 2).mean() / self.spread**2)
-        if self.task.kind == "multilabel":
+        if self.task.form == "labels":
             return float(entropy(np.stack([truth.mean(0), 1 - truth.mean(0)])).mean())
         if self.task.is_remembered:
             return float(entropy(truth.mean(0)))
@@ -73,11 +79,16 @@ class Target:
     def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
         """Return the loss (n,): cross-entropy, mean binary cross-entropy over labels, or squared error.
 
+        Of forecasts it is twice the pinball loss, over steps and quantiles.
         With what a model answered in place of labels it is distillation (Hinton et al. 2015, temperature 1).
         """
-        if self.task.kind == "regression":
+        if self.task.form == "path":
+            gaps = truth[:, :, None] - logits.reshape(len(logits), -1, len(QUANTILES))
+            levels = torch.tensor(QUANTILES, device=logits.device)
+            return 2 * torch.maximum(levels * gaps, (levels - 1) * gaps).mean((1, 2))
+        if self.task.form == "number":
             return functional.mse_loss(logits[:, 0], truth, reduction="none")
-        if self.task.kind == "multilabel":
+        if self.task.form == "labels":
             return functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1)
         if self.task.is_remembered:
             return functional.cross_entropy(logits, truth, reduction="none")
@@ -149,7 +160,7 @@ class Targets:
         """Return the truth (n, w) as the loss takes it: numbers scaled."""
         table = truth.copy()
         for part, columns in zip(self.parts, self.task.columns, strict=True):
-            if part.task.kind == "regression":
+            if part.task.form == "number":
                 table[:, columns] = (table[:, columns] - part.centre) / part.spread
         return torch.from_numpy(table).float()
 
@@ -177,9 +188,9 @@ class Targets:
             own = truth[:, columns]
             known = ~own[:, 0].isnan()
             labels = torch.where(known[:, None], own, 0.0)
-            if part.task.kind == "regression":
+            if part.task.form == "number":
                 labels = labels[:, 0]
-            elif part.task.kind == "classification" and not part.task.is_remembered:
+            elif part.task.form == "label" and not part.task.is_remembered:
                 labels = labels[:, 0].long()
             losses.append(weight * torch.where(known, part.loss(logits[:, span], labels), 0.0))
         return torch.stack(losses, 1)

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
+from headstart.backbones.writers import Writer
 from headstart.checkpoints import Checkpoints, under
 from headstart.devices import Processes, memory_kept, processes
-from headstart.learning.answers import answers
+from headstart.heads import Head
+from headstart.learning.answers import answers, given_back, kept, written
 from headstart.learning.balance import RATE, Step
 from headstart.learning.draws import mixed, seed_of
 from headstart.learning.kernels import learned_from
@@ -39,7 +41,7 @@ class Trained:
 
     Attributes:
         curve: by epoch, from 0 (before anything was learned): mean losses on the examples fitted and held.
-        outputs: (epochs + 1) × (k, c) or (k,): what the held examples were answered after each epoch.
+        outputs: (epochs + 1) × (k, c) or (k,), numbers or texts: what the held examples were answered after each epoch.
         epoch: the one whose weights are kept: the best on the held examples, or the last.
         diverged: why training was stopped and undone; empty where it was not.
     """
@@ -252,6 +254,7 @@ class Run:
         with torch.random.fork_rng(devices):
             torch.manual_seed(seed_of(lesson.seed, self.step, self.processes.rank))
             trunk.train(schedule.dropout)
+            lesson.head.train(schedule.dropout)
             for name, module in trunk.named_modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.train(name in self.norms and schedule.statistics and n > 1)
@@ -259,6 +262,7 @@ class Run:
                 yield
             finally:
                 trunk.eval()
+                lesson.head.eval()
 
     def _agree_on_statistics(self) -> None:
         """Give BatchNorm the same statistics in all processes: the mean of what each of them has seen."""
@@ -285,11 +289,19 @@ class Run:
         lesson = self.lesson
         point = {} if math.isnan(fitted_loss) else {"fitted": fitted_loss}
         if len(lesson.held):
-            logits = answers(lesson.backbone, lesson.head, lesson.states[-1], lesson.held, precision=lesson.precision)
-            losses = lesson.target.loss(torch.from_numpy(logits), lesson.labels[lesson.held])
+            losses, outputs = self._answered(lesson.head)
             point["held"] = float(losses.double().sum() / len(losses))
-            self.outputs.append(lesson.target.outputs(logits))
+            self.outputs.append(outputs)
         self.curve.append(point)
+
+    def _answered(self, head: Head | Writer) -> tuple[Tensor, np.ndarray]:
+        """Return the losses (k,) of the held examples, and what they are answered now."""
+        lesson, states = self.lesson, self.lesson.states[-1]
+        if isinstance(head, Writer):
+            held, labels = lesson.held, lesson.labels
+            return written(lesson.backbone, head, states, held, labels, precision=lesson.precision)
+        logits = answers(lesson.backbone, head, states, lesson.held, precision=lesson.precision)
+        return lesson.target.loss(torch.from_numpy(logits), lesson.labels[lesson.held]), lesson.target.outputs(logits)
 
     def finish(self) -> Trained:
         """Put the best weights in place, and return how it went."""
@@ -315,7 +327,7 @@ class Run:
         for place, parameter in enumerate(self._parameters()):
             state = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
-        tensors |= {f"outputs.{epoch}": torch.from_numpy(rows) for epoch, rows in enumerate(self.outputs)}
+        tensors |= {f"outputs.{epoch}": kept(rows) for epoch, rows in enumerate(self.outputs)}
         fields = {
             name: getattr(self, name) for name in ("step", "loss", "curve", "best", "ended", "diverged", "pushed")
         }
@@ -334,7 +346,8 @@ class Run:
             if state:
                 self.optimizer.state[parameter] = {name: value.to(parameter.device) for name, value in state.items()}
         outputs = under("outputs.", tensors)
-        self.outputs = [outputs[str(epoch)].numpy() for epoch in range(len(outputs))]
+        is_text = isinstance(self.lesson.head, Writer)
+        self.outputs = [given_back(outputs[str(epoch)], is_text=is_text) for epoch in range(len(outputs))]
         for name, value in fields.items():
             setattr(self, name, value)
         return True

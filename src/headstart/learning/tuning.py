@@ -6,13 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from headstart.backbones.backbone import Backbone, weights_hash
 from headstart.backbones.card import MADE_HERE
+from headstart.backbones.decoders import pooled, script_for
+from headstart.backbones.forecasters import note_taught
 from headstart.backbones.sources import source_head
-from headstart.checkpoints import Checkpoints
+from headstart.backbones.writers import Writer
+from headstart.checkpoints import Checkpoints, digest_of
 from headstart.data import Dataset
 from headstart.devices import Precision, choose_device
 from headstart.errors import OptionError
@@ -28,13 +32,17 @@ from headstart.learning.relation import Relation
 from headstart.learning.training import Trained, train
 from headstart.learning.vocabulary import NarrowedTable, tokens_of
 from headstart.progress import Progress, silent
-from headstart.strategies import Learning, below
+from headstart.strategies import Learning, LoRA, below
 from headstart.strategies.schedule import Schedule
 from headstart.tasks import Several, Task
+from headstart.writing.texts import Written
 
 SOFTEST = 1e-3
 """The penalty C of the head that learning begins with, at most: a sharper one, fitted to more features than examples,
 leaves the stages nothing to learn but its own noise (decisions/0007)."""
+
+NO_HEAD = LinearHead(np.zeros((1, 1), dtype=np.float32), np.zeros(1, dtype=np.float32))
+"""Of what writes: a decoder stands in its place."""
 
 RANGE_TESTED = 512
 """Examples that a range test learns from, at most."""
@@ -165,14 +173,31 @@ class Tuning:
             return None
         return Relation.between(self.known_head, self.features[fitted], self.truth[fitted], self.task.n_outputs)
 
-    def _head(self, own: Backbone, fitted: np.ndarray, target: Target | Targets) -> Head:
-        """Return the head to begin with: the probe's on the source's features, or one that says nothing."""
+    def _head(self, own: Backbone, fitted: np.ndarray, target: Target | Targets) -> Head | Writer:
+        """Return the head to begin with: the probe's, one that says nothing, or what writes."""
+        if self.source.writes:
+            return self._writer([str(text) for text in self.truth[fitted]])
+        if isinstance(self.task, Task) and self.task.form == "path":
+            return Head.as_it_is(self._width(own), self.task)
         if self.features is None:
             return Head.blank(self._width(own), self.task.n_outputs)
         features = self.features[fitted]
         start = self._start(features, self.truth[fitted])
         head = Head.on(features, start, target.centre, target.spread)
         return head if self.strategy.cuts_source else head.widened(self._width(own) - features.shape[1])
+
+    def _writer(self, references: list[str]) -> Writer:
+        """Return what writes to begin with: the source's own decoder, its layers as one, or one of random weights."""
+        if self.strategy.cuts_source:
+            writer = Writer.above(self.source, self.seed)
+        else:
+            script = script_for(self.strategy.begin(self.source, self.seed))
+            writer = Writer.drawn(script, self.source.prepare.tokenizer, self.seed)  # type: ignore[attr-defined]
+        own = writer.suited(references)
+        own.smoothing = self.schedule.smoothing
+        if own.continues and isinstance(self.strategy, LoRA):
+            own.requires_grad_(False)
+        return own
 
     def _start(self, features: np.ndarray, truth: np.ndarray) -> LinearHead:
         """Return the probe on features (n, d); of several targets their probes, one below the other."""
@@ -200,7 +225,11 @@ class Tuning:
         Of several targets it is their heads, one below the other.
         """
         own = self.strategy.finished(lesson.backbone)
+        if self.source.writes:
+            own = pooled(own)
         card = own.card
+        if isinstance(self.task, Task) and self.task.form == "path":
+            note_taught(own, self.source, self.task.horizon)
         learned = f"{len(lesson.fitted):,} examples of {data}"
         taught = learned if card.trained_on == "nothing" else f"{card.trained_on}; then {learned}"
         card = replace(
@@ -211,6 +240,8 @@ class Tuning:
             sha256=weights_hash(own.trunk),
             lineage=(card.name, *card.lineage) if card.trained_on != "nothing" else (),
         )
+        if isinstance(lesson.head, Writer):
+            return replace(own, card=card), NO_HEAD
         head = lesson.head.as_linear(lesson.target.centre, lesson.target.spread)
         return replace(own, card=card), head
 
@@ -272,16 +303,17 @@ def begin_tuning(
     """
     source.trunk.to(choose_device())
     first = below(strategy, source, seed)
+    inputs, contents = _read_of(source, examples)
     states = [
         states_at(
             first,
-            examples.inputs,
+            inputs,
             cut,
             storage=storage,
             augment=strategy.augment,
             views=strategy.views,
             execution=replace(execution, precision=precision),
-            contents=examples.contents,
+            contents=contents,
             keeper=keeper,
             progress=progress,
         )
@@ -304,6 +336,14 @@ def begin_tuning(
         _head_of(source, task) if schedule.relation else None,
         tokens_of(first, states[-1].encoded, tokens) if states[-1].cut == 0 else None,
     )
+
+
+def _read_of(source: Backbone, examples: Dataset) -> tuple[Sequence[Any], Sequence[str] | None]:
+    """Return what is read of examples, and its hashes: a causal model reads a text's summary with it."""
+    if not (source.writes and source.trunk.positions):
+        return examples.inputs, examples.contents
+    both = [digest_of(one, value) for one, value in zip(examples.contents, examples.values, strict=True)]
+    return [Written(value, text) for value, text in zip(examples.values, examples.inputs, strict=True)], both  # type: ignore[arg-type]
 
 
 def _head_of(source: Backbone, task: Task | Several) -> tuple[np.ndarray, np.ndarray]:

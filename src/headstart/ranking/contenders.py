@@ -23,7 +23,7 @@ from headstart.errors import BackboneError, DataError
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.trials import choose_execution
 from headstart.ground import Ground, begin
-from headstart.metrics import errors_of
+from headstart.mistakes import errors_of
 from headstart.progress import Progress
 from headstart.ranking.scores import HALVES, OF_SOURCE, Score, score_with_interval
 from headstart.ranking.standings import Standing, standings
@@ -265,7 +265,7 @@ def _stacked(outputs: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def _as_outputs(task: Task, truth: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return what perfect outputs (n, c) or (n,) would be."""
-    if task.kind != "classification":
+    if task.form != "label":
         return truth.astype(np.float64)
     return np.asarray(truth[:, None] == np.arange(shape[1]), dtype=np.float64)
 
@@ -297,7 +297,15 @@ def contended(
         )
     truth, outputs, seen = ground.truth, fitted.outputs, fitted.seen
     units = ground.units[seen] if ground.units is not None else None
-    measures = metrics.measure(ground.task, truth[seen], outputs[seen], units, resamples=FEWER_RESAMPLES)
+    breaks = ground.examples.breaks
+    measures = metrics.measure(
+        ground.task,
+        truth[seen],
+        outputs[seen],
+        units,
+        resamples=FEWER_RESAMPLES,
+        breaks=None if breaks is None else breaks[seen],
+    )
     errors = errors_of(ground.task, truth[seen], outputs[seen])
     return Contender(name, cut, transfers, measures, errors, ground.examples.units[seen], seconds)
 

@@ -141,6 +141,8 @@ def overlap_of(backbone: Backbone, examples: Dataset, task: Task, taught: Sequen
 
 def _near(examples: Dataset, taught: Sequence[Any]) -> np.ndarray:
     """Tell (n,) which examples are the same as, or nearly, one of others: directly, not by way of a third."""
+    if examples.modality == "series":
+        return np.zeros(len(examples), dtype=bool)
     keys: list[Any] = [*examples.near, *taught]
     if examples.modality == "text":
         keys = [" ".join(str(text).casefold().split()) for text in (*examples.inputs, *taught)]
@@ -160,7 +162,7 @@ def class_overlap(card: Card, task: Task) -> Overlap:
     A label is a class where it is one of its names, or the last word of one, in singular or plural.
     """
     found = {IMAGENET[which.lower()] for which in re.findall(r"(?i)imagenet-?(1k|12k|21k|22k|)", card.trained_on)}
-    if not found or task.kind == "regression":
+    if not found or task.form in ("number", "text"):
         return Overlap("unknown", source=card.trained_on)
     names = set[str]().union(*map(_class_names, found))
     labels = tuple(label for label in task.labels if _plain(label) in names)

@@ -115,7 +115,8 @@ def shown(one: Expected, measure: str) -> str:
 
 def measure_of(task: Task) -> str:
     """Return what is expected of a task's answers: an accuracy, or a mean error."""
-    return {"classification": ACCURACY, "regression": "variance left"}.get(task.kind, "Brier score")
+    names = {"label": ACCURACY, "number": "variance left", "path": "MASE", "text": "lack of ROUGE-L"}
+    return names.get(task.form, "Brier score")
 
 
 def outlook(

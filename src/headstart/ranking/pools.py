@@ -13,7 +13,7 @@ from headstart.backbones.card import MADE_HERE
 from headstart.backbones.listing import list_backbones
 from headstart.backbones.sources import load_backbone
 from headstart.errors import HeadstartError, OptionError
-from headstart.wording import some, user_path
+from headstart.wording import plural, some, user_path
 
 OFFLINE, ALL = "offline", "all"
 AT_CUT = re.compile(r"(.+)@(-?[0-9]+)")
@@ -62,7 +62,7 @@ def named(
         missing = [one.card.name for one in own if not one.installed]
         if not here:
             raise OptionError(
-                f"no backbone for {modality}s is installed.", expected=some([str(one) for one in missing])
+                f"no backbone for {plural(modality)} is installed.", expected=some([str(one) for one in missing])
             )
         left_out = {"not installed": missing, "cannot be read": damaged}
         return here, tuple(f"{why}, so left out: {some(names)}" for why, names in left_out.items() if names)

@@ -20,7 +20,7 @@ from headstart.frozen.execution import EXACT
 from headstart.frozen.passes import shelf_for
 from headstart.frozen.trials import choose_execution
 from headstart.ground import Ground, begin
-from headstart.metrics import errors_of
+from headstart.mistakes import errors_of
 from headstart.progress import Progress, silent
 from headstart.ranking.pools import Variant, by_source
 from headstart.ranking.standings import Interval, as_interval, standings

@@ -247,13 +247,13 @@ def score_of(
         source: (n, z) probabilities that the source's own head gives its classes; None where it is not known.
     """
     if name in OF_SOURCE:
-        return OF_SOURCE[name](source, truth) if source is not None and task.kind == "classification" else None
-    if task.kind == "regression":
+        return OF_SOURCE[name](source, truth) if source is not None and task.form == "label" else None
+    if task.form == "number":
         if name not in OF_NUMBERS:
             return None
         spread = float(truth.std()) or 1.0
         return SCORES[name](features, (truth - truth.mean()) / spread, folds, True)
-    if task.kind == "classification":
+    if task.form == "label":
         return SCORES[name](features, truth, folds, False)
     columns = [column for column in truth.T if 0 < column.sum() < len(column)]
     return float(np.mean([SCORES[name](features, column, folds, False) for column in columns])) if columns else None
@@ -302,7 +302,7 @@ def score_with_interval(
         return Score(value)
     wide = Z * float(np.std(found, ddof=1)) * math.sqrt(len(few) / len(features))
     lowest, highest = BOUNDS.get(name, (-math.inf, math.inf))
-    if name == "nearest" and task.kind != "regression":
+    if name == "nearest" and task.form != "number":
         lowest = 0.0
     return Score(value, max(lowest, value - wide), min(highest, value + wide))
 

@@ -48,7 +48,7 @@ SCHEMA = "headstart.rank/2"
 JUDGED = metrics.HEADLINE | {"multilabel": "brier_score"}
 """By kind of task the metric that is shown: it orders sources as their errors do."""
 
-ERRORS = {"classification": "accuracy", "multilabel": "the Brier score", "regression": "the squared error"}
+ERRORS = {"label": "accuracy", "labels": "the Brier score", "number": "the squared error"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,6 +251,12 @@ def rank_sources(
         is_raced: whether a race was run before: all of them are read.
         tested: test examples that the outlook is for; 0 where it is not known how many.
     """
+    if train.task.form in ("path", "text"):
+        raise OptionError(
+            f"sources are not ranked for {train.task.kind} yet.",
+            expected="one --backbone, or none for the default",
+            hint="headstart compare holds strategies on one source against each other",
+        )
     seed = splits.require_seed(seed)
     given, left_out = named(backbones, train.modality)
     variants, dropped = [Variant.of(one) for one in given], list[Dropped]()
@@ -278,7 +284,7 @@ def rank_sources(
             len(np.unique(best.units)),
             source=best.label,
             without=rival.name,
-            metric=ERRORS[ground.task.kind],
+            metric=ERRORS[ground.task.form],
             overlap=overlap,
         ),
         overlap,

@@ -15,16 +15,29 @@ import numpy as np
 from headstart import __version__, plots
 from headstart.artifact import storage_errors
 from headstart.comparison.verdicts import HARMS, HELPS
+from headstart.data import spread
+from headstart.data.histories import History
 from headstart.data.images import open_image
+from headstart.data.words import Word
 from headstart.errors import DataError
+from headstart.mistakes import errors_of
 from headstart.report.result import Result
 from headstart.report.thresholds import thresholds
 from headstart.statistics import Measure
-from headstart.telling import TITLES, arm_in_words, measure_in_words, why_chosen
+from headstart.telling import LOCAL, TITLES, arm_in_words, measure_in_words, why_chosen
 from headstart.wording import capital, count
+
+DRAWN, PAST = 6, 4
+"""Series that are drawn, and horizons of their past."""
+
+GAP_MEASURES = {"label": "wrong answers", "path": "MASE", "text": "lack of ROUGE-L"}
+"""What gaps are told in, by the form of answers; of others it is the quadratic error."""
 
 SHOWN = 12
 """Classes and mistakes that are shown, at most."""
+
+SUMMARIES = 6
+"""Summaries that are shown, at most."""
 
 THUMBNAIL = 256
 TEXT_SHOWN = 400
@@ -78,7 +91,9 @@ def render(result: Result, command: str, json_name: str = "") -> str:
         **_gaps(result),
         **_confusion(result),
         **_mistakes(result),
+        **_forecasts(result),
         **_calibration(result),
+        "summaries": _summaries(result),
         "command": command,
         "origin": _origin(result),
         "json_name": json_name or "the JSON",
@@ -165,11 +180,12 @@ def _metrics(result: Result) -> dict[str, Any]:
         )
         words += f", tested at {proof.verdict.alpha:.3g}; {proof.verdict.gain.method})."
     if proof.forecast is not None:
-        words += f" {capital(proof.forecast.words)} points."
+        words += f" {capital(proof.forecast.words)}{' points' if proof.forecast.is_share else ''}."
     if proof.foretold is not None:
         words += f" {capital(proof.foretold.words)}."
     if also:
         words += f" Described, not claimed: {', '.join(also)} with transfer."
+    names = [LOCAL.get(name, name) if evaluation.task.form == "path" else name for name in names]
     return {"columns": ["this model", *names], "metrics": rows, "test_words": words}
 
 
@@ -181,23 +197,45 @@ def _curves(result: Result) -> dict[str, Any]:
     if proof.labels is not None:
         words += f" {capital(proof.labels.sentence)} (drawn out by power laws)."
     drawn = [(one.name, one.sizes.tolist(), one.means.tolist(), one.side == "with") for one in proof.curves]
-    measure = "share of wrong answers" if result.model.task.kind == "classification" else "quadratic error"
+    measure = {"label": "share of wrong answers"}.get(result.model.task.form, "quadratic error")
     is_curve = any(one.side == "with" for one in proof.curves)
     reached = None if is_curve or proof.reached is None else proof.reached
     return {"curve_words": words, "curve_drawing": plots.learning_curves(drawn, reached, measure)}
 
 
 def _gaps(result: Result) -> dict[str, Any]:
-    kind, record, forgotten = result.model.task.kind, result.model.record, result.proof.forgetting
+    form, record, forgotten = result.model.task.form, result.model.record, result.proof.forgetting
     words = "A gap between what was learned from and what was not is memory. "
     words += "Shuffled labels are what the head alone can learn by heart where there is nothing to learn."
     return {
         "gaps": result.proof.gaps_in_words,
-        "gap_measure": "wrong answers" if kind == "classification" else "quadratic error",
+        "gap_measure": GAP_MEASURES.get(form, "quadratic error"),
         "gap_words": words,
         "forgetting": "" if forgotten is None else f"{capital(forgotten.sentence)}.",
         "training_drawing": plots.training_curves(record) if record.get("curve") else "",
     }
+
+
+def _forecasts(result: Result) -> dict[str, Any]:
+    """Draw some test series with their forecasts: the latest origins, those that erred least and most among them."""
+    tested, task = result.proof.tested, result.model.task
+    if task.form != "path":
+        return {"forecasts_drawing": ""}
+    errors = errors_of(task, tested.truth, tested.outputs)
+    histories = [one for one in tested.data.inputs if isinstance(one, History)]
+    latest = {one.name: place for place, one in enumerate(histories)}
+    order = sorted(latest.values(), key=lambda place: float(errors[place]))
+    shown = [order[place] for place in spread(len(order), DRAWN)]
+    forecast, paths = task.by_step(tested.outputs), task.paths(tested.truth)
+    rows = []
+    for place in shown:
+        one = histories[place]
+        past = one.values[-PAST * task.horizon :]
+        future, bands = paths[place] * one.scale + one.centre, forecast[place] * one.scale + one.centre
+        rows.append((f"{one.name}, MASE {errors[place]:.2f}", past, future, bands))
+    words = "The latest test origins of some series, from the one that was forecast best to the worst: what was known "
+    words += "(grey), what came (dots), the median and the 80 % interval."
+    return {"forecasts_drawing": plots.forecasts(rows), "forecasts_words": words}
 
 
 def _confusion(result: Result) -> dict[str, Any]:
@@ -225,7 +263,7 @@ def _confusion(result: Result) -> dict[str, Any]:
 
 def _mistakes(result: Result) -> dict[str, Any]:
     tested, task = result.proof.tested, result.model.task
-    if task.kind != "classification":
+    if task.form != "label":
         return {"mistakes": []}
     outputs, truth = tested.outputs, tested.truth
     said = task.decide(outputs)
@@ -243,10 +281,30 @@ def _mistakes(result: Result) -> dict[str, Any]:
         if is_image:
             one |= {"picture": _thumbnail(tested.data.inputs[place]), "name": tested.data.names[place]}
         else:
-            text = str(tested.data.inputs[place])
-            one["text"] = text if len(text) <= TEXT_SHOWN else text[:TEXT_SHOWN] + " …"
+            source = tested.data.inputs[place]
+            one["text"] = _cut_off(source.shown if isinstance(source, Word) else str(source))
         shown.append(one)
     return {"mistakes": shown, "pictures": is_image}
+
+
+def _summaries(result: Result) -> list[dict[str, str]]:
+    """Return some test texts with their references and answers, from the one that is answered worst to the best."""
+    tested, task = result.proof.tested, result.model.task
+    if task.form != "text":
+        return []
+    errors = errors_of(task, tested.truth, tested.outputs)
+    order = np.argsort(-errors, kind="stable")[spread(len(errors), SUMMARIES)]
+    rows = []
+    for place in order.tolist():
+        texts = (tested.data.inputs[place], tested.truth[place], tested.outputs[place])
+        text, reference, answer = (_cut_off(str(one)) for one in texts)
+        score = f"{100 * (1 - errors[place]):.0f}"
+        rows.append({"text": text, "reference": reference, "answer": answer, "score": score})
+    return rows
+
+
+def _cut_off(text: str) -> str:
+    return text if len(text) <= TEXT_SHOWN else text[:TEXT_SHOWN] + " …"
 
 
 def _thumbnail(source: Any) -> str:
@@ -265,7 +323,7 @@ def _thumbnail(source: Any) -> str:
 
 def _calibration(result: Result) -> dict[str, Any]:
     tested, task = result.proof.tested, result.model.task
-    if task.kind != "classification":
+    if task.form != "label":
         return {"calibration_drawing": ""}
     words = "Of the answers given with a probability, the share that was right; on the dashed line both agree."
     found: dict[str, Any] = {

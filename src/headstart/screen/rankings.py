@@ -10,6 +10,7 @@ from rich.text import Text
 
 from headstart.screen.terminal import OUT, show_findings, show_notes, table_of
 from headstart.telling import TITLES, measure_in_words
+from headstart.wording import plural
 
 if TYPE_CHECKING:
     from headstart.backbones.listing import Listed
@@ -35,9 +36,9 @@ def show_backbones(listed: Sequence[Listed]) -> None:
         size = f"{card.parameters / 1e6:.1f} M"
         here = "yes" if one.installed else "no"
         origin = f"{card.trained_on} (from {' from '.join(card.lineage)})" if card.lineage else card.trained_on
-        table.add_row(name, card.modality + "s", size, Text(card.licence), here, Text(origin))
+        table.add_row(name, plural(card.modality), size, Text(card.licence), here, Text(origin))
     OUT.print(table)
-    defaults = " and ".join(f"{one.card.name} for {one.card.modality}s" for one in listed if one.default)
+    defaults = " and ".join(f"{one.card.name} for {plural(one.card.modality)}" for one in listed if one.default)
     OUT.print(f"default: {defaults}; size in parameters")
     OUT.print("--backbone also takes timm/NAME, hf-hub:ORG/NAME, a local folder, or a model made here (.headstart)")
 

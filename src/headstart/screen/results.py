@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from rich.text import Text
 from headstart.screen.rankings import show_contenders
 from headstart.screen.terminal import OUT, TALK, show_findings, show_notes, show_question, table_of
 from headstart.statistics import Measure
-from headstart.telling import STRATEGIES, TITLES, arm_in_words, measure_in_words, percent, why_chosen
+from headstart.telling import LOCAL, STRATEGIES, TITLES, arm_in_words, measure_in_words, percent, why_chosen
 from headstart.wording import bytes_in_words, count
 
 if TYPE_CHECKING:
@@ -27,7 +27,25 @@ CLASSES_SHOWN = 12
 SETTLED = ("speed", "cosine", "few", "plan", "race")
 """Shelves that hold what was tried on this machine, beside those of examples."""
 
-NOTHING_CARRIED = "no transfer: a linear model on classical features, which nobody pretrained"
+NOTHING_CARRIED = {
+    (False, "majority"): "no transfer: the commonest answer",
+    (False, "classical"): "no transfer: a linear model on classical features, which nobody pretrained",
+    (True, "majority"): "no transfer: the first sentences",
+    (True, "classical"): "no transfer: sentences chosen by their words, place and length",
+}
+"""What is said of a model that carries nothing over, by whether its answers are texts."""
+
+ERRORS = {
+    "mase": "twice the pinball loss of nine quantiles, in units of a history's own seasonal differences",
+    "rougeL": "what ROUGE-L lacks to 1",
+}
+"""What contenders are chosen by where it is no distance squared, by the metric that is shown."""
+
+SHORT = {"weighted_quantile_loss": "WQL ↓", "coverage_80": "in 80 %", "direction": "way"}
+"""Titles of columns where there are many."""
+
+BESIDE = 2
+"""Baselines whose intervals stand on the line of their numbers; of more they stand below."""
 
 
 def show_result(result: Result) -> None:
@@ -99,12 +117,18 @@ def show_model(model: Model, path: object) -> None:
 def _show_made(model: Model) -> None:
     """Say in a line what was made from what."""
     record, stages = model.record, model.backbone.n_stages
-    if record["strategy"] in ("majority", "classical"):
-        OUT.print("no transfer: the commonest answer" if record["strategy"] == "majority" else NOTHING_CARRIED)
+    if record["strategy"] in ("majority", "classical") and model.task.form == "path":
+        OUT.print(f"no transfer: {' and '.join(LOCAL[one] for one in model.backbone.architecture['methods'])}")
         return
-    if record["strategy"] == "probe":
+    if record["strategy"] in ("majority", "classical"):
+        OUT.print(NOTHING_CARRIED[model.task.form == "text", record["strategy"]])
+        return
+    if record["strategy"] == "zeroshot":
+        words = "as it is: nothing was learned"
+    elif record["strategy"] == "probe":
         place = "all stages frozen" if model.cut is None else f"read after stage {model.cut} of {stages}"
-        words = f"{place}; a linear head on its features"
+        head = "a linear head on its features" if model.task.form != "text" else "sentences chosen by a linear head"
+        words = f"{place}; {head}"
     else:
         frozen = f"{record['cut']} of {stages} stages frozen" if record["cut"] else "nothing frozen"
         rate = f"rate {record['schedule']['rate']:g}"
@@ -129,7 +153,8 @@ def show_arms(arms: Sequence[dict[str, Any]]) -> None:
         shown = measure_in_words(headline, Measure(**arm["metrics"][headline]))
         table.add_row(name + (" ← chosen" if arm["chosen"] else ""), shown, f"{arm['error']:.4f}", behind, style=style)
     OUT.print(table)
-    words = "error: how far what is answered (a probability, or a number) lies from the truth, squared; 0 is perfect"
+    squared = "how far what is answered (a probability, or a number) lies from the truth, squared; 0 is perfect"
+    words = f"error: {ERRORS.get(headline, squared)}"
     OUT.print(why_chosen(arms))
     OUT.print(Text(words, style="dim"))
 
@@ -166,6 +191,9 @@ def show_proof(proof: Proof) -> None:
 
 def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
     """Print the metrics beside the baselines', the classes, and what is proven where there is a proof."""
+    if evaluation.task.form == "path":
+        _show_forecasts(evaluation, proof)
+        return
     names = list(evaluation.baselines)
     table = table_of(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %")
     table.add_column("")
@@ -174,9 +202,9 @@ def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
     for metric, measure in evaluation.metrics.items():
         rivals = [evaluation.baselines[name].get(metric) for name in names]
         style = "bold" if metric == evaluation.headline else ""
-        table.add_row(
-            TITLES.get(metric, metric), *(measure_in_words(metric, one) for one in (measure, *rivals)), style=style
-        )
+        cells = [measure_in_words(metric, one) for one in (measure, *rivals)]
+        shown = cells if len(names) <= BESIDE else [cell.replace(" [", "\n[", 1) for cell in cells]
+        table.add_row(TITLES.get(metric, metric), *shown, style=style)
     OUT.print(table)
     if proof is None:
         OUT.print(Text(evaluation.comparison, style="bold"))
@@ -186,6 +214,30 @@ def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
         show_proof(proof)
 
 
+def _show_forecasts(evaluation: Evaluation, proof: Proof | None) -> None:
+    """Print how forecasts did, a method a row."""
+    table = table_of(
+        f"on {evaluation.n:,} test origins, the first with 95 % intervals, the others' are in the report; shares in %"
+    )
+    table.add_column("", no_wrap=True)
+    for metric in evaluation.metrics:
+        title = SHORT.get(metric) or TITLES.get(metric, metric)
+        table.add_column(title, justify="right", overflow="fold", no_wrap=metric == evaluation.headline)
+    rows = {"this model": evaluation.metrics, **evaluation.baselines}
+    for name, measures in sorted(rows.items(), key=lambda row: row[1][evaluation.headline].value):
+        cells = [_in_short(metric, measures.get(metric)) for metric in evaluation.metrics]
+        table.add_row(LOCAL.get(name, name), *cells, style="bold" if name == "this model" else "")
+    OUT.print(table)
+    if proof is None:
+        OUT.print(Text(evaluation.comparison, style="bold"))
+    else:
+        show_proof(proof)
+
+
+def _in_short(metric: str, measure: Measure | None) -> str:
+    return measure_in_words(metric, measure) if metric == "mase" else measure_in_words(metric, measure).split(" [")[0]
+
+
 def show_predictions(predictions: Sequence[Prediction]) -> None:
     """Print one line an input: what it is called, a tab, and the answer."""
     for prediction in predictions:
@@ -193,6 +245,9 @@ def show_predictions(predictions: Sequence[Prediction]) -> None:
             TALK.print(
                 Text(f"{prediction.input}: ", style="bold") + Text(prediction.error, style="red"), soft_wrap=True
             )
+            continue
+        if "forecast" in prediction.answer:
+            print("\n".join(f"{_short(prediction.input)}\t{line}" for line in _answer(prediction.answer).split("\n")))
             continue
         print(f"{_short(prediction.input)}\t{_answer(prediction.answer)}")
 
@@ -229,13 +284,13 @@ def _class_table(evaluation: Evaluation) -> Table:
     table.add_column("class", overflow="fold")
     for column in ("n", "recall", "precision", "F1"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("taken for", overflow="fold")
+    if evaluation.confusion:
+        table.add_column("taken for", overflow="fold")
     for row in rows[:CLASSES_SHOWN]:
         f1 = "–" if row["f1"] is None else f"{100 * row['f1']:.1f}"
         label = Text(row["label"])
-        table.add_row(
-            label, str(row["n"]), _share(row["recall"]), _share(row["precision"]), f1, _mistaken(evaluation, row)
-        )
+        taken_for = [_mistaken(evaluation, row)] if evaluation.confusion else []
+        table.add_row(label, str(row["n"]), _share(row["recall"]), _share(row["precision"]), f1, *taken_for)
     return table
 
 
@@ -245,8 +300,6 @@ def _share(share: dict[str, Any] | None) -> str:
 
 def _mistaken(evaluation: Evaluation, row: dict[str, Any]) -> Text:
     labels = list(evaluation.task.labels)
-    if not evaluation.confusion:
-        return Text("")
     counts = list(evaluation.confusion[labels.index(row["label"])])
     counts[labels.index(row["label"])] = 0
     worst = max(range(len(counts)), key=counts.__getitem__)
@@ -256,13 +309,33 @@ def _mistaken(evaluation: Evaluation, row: dict[str, Any]) -> Text:
 def _answer(answer: dict[str, Any]) -> str:
     if "targets" in answer:
         return "\t".join(f"{name}: {_answer(one)}".replace("\t", " ") for name, one in answer["targets"].items())
-    if "value" in answer:
-        return f"{answer['value']:.4g}"
-    if "labels" in answer:
-        return ", ".join(answer["labels"]) or "(none)"
-    return f"{answer['label']}\t{answer['probability']:.3f}"
+    ways: dict[str, Callable[[Any], str]] = {
+        "forecast": _steps,
+        "summary": _one_line,
+        "entities": _entities,
+        "value": "{:.4g}".format,
+        "labels": _names,
+    }
+    said = next((name for name in ways if name in answer), None)
+    return f"{answer['label']}\t{answer['probability']:.3f}" if said is None else ways[said](answer[said])
+
+
+def _steps(steps: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(f"{one['time']}\t{one['value']:.6g}\t{one['low']:.6g}\t{one['high']:.6g}" for one in steps)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _entities(found: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{one['text']} ({one['label']} {one['probability']:.2f})" for one in found) or "–"
+
+
+def _names(labels: Sequence[str]) -> str:
+    return ", ".join(labels) or "(none)"
 
 
 def _short(name: str) -> str:
-    one_line = " ".join(name.split())
+    one_line = _one_line(name)
     return one_line if len(one_line) <= 80 else one_line[:77] + "…"

@@ -16,14 +16,15 @@ from headstart.strategies.refine import Refine
 from headstart.strategies.schedule import Schedule
 from headstart.strategies.scratch import FromScratch
 from headstart.strategies.without import Classical, Majority
+from headstart.strategies.zeroshot import ZeroShot
 
 Learning: TypeAlias = FineTune | LoRA | Refine | FromScratch
 """The strategies that change a network: each has a name, cuts, a schedule, a network it begins as and one it saves."""
 
-HeadOnly: TypeAlias = Probe | Classical | Majority
-"""The strategies that fit a head to features that stay as they are."""
+HeadOnly: TypeAlias = Probe | Classical | Majority | ZeroShot
+"""The strategies that fit a head to features that stay as they are, or nothing at all."""
 
-HEAD_ONLY = (Probe, Classical, Majority)
+HEAD_ONLY = (Probe, Classical, Majority, ZeroShot)
 
 Strategy: TypeAlias = HeadOnly | Learning
 """All of them; `transfers` tells whether anything is carried over."""
@@ -39,6 +40,7 @@ HELD_BACK = {
 KINDS: dict[str, Any] = {
     "majority": Majority,
     "classical": Classical,
+    "zeroshot": ZeroShot,
     "probe": Probe,
     "finetune": FineTune,
     "lora": LoRA,
@@ -61,17 +63,33 @@ __all__ = [
     "Refine",
     "Schedule",
     "Strategy",
+    "ZeroShot",
     "as_fields",
     "below",
     "contenders",
     "from_fields",
     "options_for",
+    "require_writing",
 ]
 
 
 def below(strategy: Learning, source: Backbone, seed: int = 0) -> Backbone:
     """Return the network below a strategy's cuts: the source or, where that is not used, what is drawn in its place."""
     return source if strategy.cuts_source else strategy.begin(source, seed)
+
+
+def require_writing(strategies: Sequence[Strategy]) -> None:
+    """Raise an `OptionError` where a strategy cannot learn to write, or is held back by what texts have not.
+
+    Raises:
+        OptionError: one cannot.
+    """
+    for one in strategies:
+        held = isinstance(one, FineTune) and (one.shrinkage or one.relation)
+        if isinstance(one, Refine) or held:
+            raise OptionError(
+                f"{one.word} is not for summaries.", expected="majority, classical, probe, finetune, lora or scratch"
+            )
 
 
 def as_fields(strategy: Strategy) -> dict[str, Any]:

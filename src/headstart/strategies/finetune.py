@@ -21,10 +21,17 @@ SCHEDULES = {
     "timm": Schedule(epochs=5, rate=1e-3, head_rate=5e-4, decay=0.95, smoothing=0.1),
     "transformers": Schedule(epochs=3, rate=5e-5, head_rate=1e-3, decay=0.9),
     "static": Schedule(epochs=5, rate=1e-2, head_rate=1e-3, decay=1.0),
+    "series": Schedule(epochs=10, rate=1e-3, head_rate=1e-4, decay=1.0, weight_decay=0.0),
 }
 """Settled by trial on the catalogue, once for all data; decisions/0007 says how."""
 
-UPPER_PART = {"timm": 0.65, "transformers": 0.0, "static": 0.0}
+WRITING = Schedule(epochs=6, rate=5e-5, head_rate=5e-4, decay=0.9, smoothing=0.1, dropout=True)
+"""Of what writes: the head rate is the decoder's."""
+
+GOING_ON = Schedule(epochs=3, rate=5e-5, head_rate=5e-5, decay=1.0, smoothing=0.1, dropout=True)
+"""Of what writes by a decoder of its own."""
+
+UPPER_PART = {"timm": 0.65, "transformers": 0.0, "static": 0.0, "series": 0.0}
 """The share of the stages that stays frozen where no cut is given."""
 
 HELD_BACK_BY = {"anchor": "L2-SP", "shrinkage": "BSS", "relation": "Co-Tuning", "average": "averaged weights"}
@@ -37,7 +44,8 @@ class FineTune:
 
     Attributes:
         cut: the number of frozen stages; negative counts from the top; 0 learns everything; None takes what suits the
-            kind of backbone: the upper third of a convolutional network, the whole of a text encoder.
+            kind of backbone: the upper third of a convolutional network, the whole of a text encoder
+            or of patches of series.
         epochs, rate, batch_size: of the schedule; None takes what suits the kind of backbone. The rate of a backbone
             that is not in the catalogue is found by a range test.
         moves: in how many moves the cut goes down from the top to its place, 1 or more: gradual unfreezing (Howard
@@ -98,13 +106,15 @@ class FineTune:
         """
         lowest = default_cut(backbone) if self.cut is None else backbone.replay.resolve(self.cut)
         require_something_above(backbone, lowest)
-        top = last_useful_cut(backbone)
+        top = max(lowest, last_useful_cut(backbone))
         steps = min(self.moves, top - lowest + 1, self.settled(backbone).epochs)
         return tuple(lowest + round((top - lowest) * (steps - 1 - move) / max(1, steps)) for move in range(steps))
 
     def settled(self, backbone: Backbone) -> Schedule:
         """Return the schedule with everything filled in."""
-        return self._settled_from(self.schedule or SCHEDULES[backbone.library])
+        written = GOING_ON if "decoder" in backbone.architecture else WRITING
+        usual = written if backbone.writes else SCHEDULES[backbone.library]
+        return self._settled_from(self.schedule or usual)
 
     def _settled_from(self, schedule: Schedule) -> Schedule:
         held = {name: value for name in HELD_BACK_BY if (value := getattr(self, name)) is not None}
@@ -112,7 +122,7 @@ class FineTune:
 
     def needs_rate(self, backbone: Backbone) -> bool:
         """Tell whether the rate has to be found by a range test."""
-        return self.rate is None and self.schedule is None and not is_tried(backbone)
+        return self.rate is None and self.schedule is None and not (backbone.writes or is_tried(backbone))
 
     def begin(self, backbone: Backbone, seed: int) -> Backbone:
         """Return a copy whose tensors above the lowest cut require a gradient."""
@@ -140,12 +150,22 @@ def settled_schedule(schedule: Schedule, epochs: int | None, rate: float | None,
 
 
 def is_tried(backbone: Backbone) -> bool:
-    """Tell whether the default rates were tried on a backbone: it is in the catalogue, or was made from one there."""
-    return bool({backbone.card.name, *backbone.card.lineage} & set(CATALOGUE))
+    """Tell whether the default rates were tried on a backbone: it is in the catalogue, or was made from one there.
+
+    Of networks for series they were tried on both kinds.
+    """
+    return backbone.library == "series" or bool({backbone.card.name, *backbone.card.lineage} & set(CATALOGUE))
 
 
 def default_cut(backbone: Backbone) -> int:
-    """Return the cut that suits the kind of backbone."""
+    """Return the cut that suits the kind of backbone.
+
+    Above an encoder the decoder alone learns to write; of fracast, the encoder over 2048 steps stays frozen.
+    """
+    if backbone.writes:
+        return 0 if "decoder" in backbone.architecture else backbone.n_stages
+    if backbone.architecture.get("network") == "fracast":
+        return 1
     return int(backbone.n_stages * UPPER_PART[backbone.library])
 
 
@@ -158,7 +178,9 @@ def last_useful_cut(backbone: Backbone) -> int:
 
 
 def require_something_above(backbone: Backbone, cut: int) -> None:
-    """Raise an `OptionError` where no stage above a cut has anything to learn."""
+    """Raise an `OptionError` where no stage above a cut has anything to learn; what writes stands above all of them."""
+    if backbone.writes:
+        return
     highest = last_useful_cut(backbone)
     if cut > highest:
         raise OptionError(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from headstart import metrics
 from headstart.data import Dataset, splits
 from headstart.errors import OptionError
+from headstart.forecasts import scaled_errors, spread_factor
 from headstart.heads import LinearHead, Parts, as_met, fit_head, imbalance
+from headstart.heads.paths import widened_outputs
+from headstart.mistakes import TINY
 from headstart.progress import Progress, silent
 from headstart.tasks import UNKNOWN, Task
 
@@ -76,6 +80,7 @@ class Fitted:
         outputs: (n, c) or (n,): what heads of the chosen strength answered the examples they were not fitted on.
         seen: (n,) where there are such outputs.
         notes: what a user should know of it.
+        decoding: of texts, which sentences are put together; empty otherwise.
     """
 
     head: LinearHead
@@ -86,6 +91,7 @@ class Fitted:
     outputs: np.ndarray
     seen: np.ndarray
     notes: tuple[str, ...] = ()
+    decoding: dict[str, Any] = field(default_factory=dict)
 
 
 def fit_probe(
@@ -117,12 +123,14 @@ def fit_probe(
         part = _Question(task, features, train, truth)
     folds = part.examples.held_in_turn(probe.folds, seed=seed) if held is None else [held[sample]]
     part = replace(part, folds=tuple(fold for fold in folds if _teaches(task, part.truth, fold)))
-    trials = _trials(probe, part, progress) if part.folds else {DEFAULT_STRENGTH: _Trial.none(part.truth)}
+    trials = _trials(probe, part, progress) if part.folds else {DEFAULT_STRENGTH: Trial.none(part.truth)}
     strength = min(trials, key=lambda value: (trials[value].loss, value))
     trial, balanced, notes = _choose_weights(probe, part, strength, trials[strength])
-    number = len(part.folds)
+    number, shown = len(part.folds), part.examples
     del part
     head = fit_head(features, truth, task, strength, balanced=balanced)
+    if task.form == "path":
+        head, trial = calibrated(task, head, trial, shown)
     words = "the validation set" if held is not None else f"{number}-fold cross-validation in the training set"
     if len(sample) < len(train):
         trial = trial.spread_over(sample, len(train))
@@ -166,7 +174,7 @@ class _Question:
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
     """What heads of one strength say of examples they did not see: loss, outputs (n, c) or (n,), and where (n,)."""
 
     loss: float
@@ -174,21 +182,22 @@ class _Trial:
     seen: np.ndarray
 
     @classmethod
-    def none(cls, truth: np.ndarray) -> _Trial:
+    def none(cls, truth: np.ndarray) -> Trial:
+        """Return a trial of nothing."""
         return cls(0.0, np.zeros(0), np.zeros(len(truth), dtype=bool))
 
-    def spread_over(self, places: np.ndarray, n: int) -> _Trial:
+    def spread_over(self, places: np.ndarray, n: int) -> Trial:
         """Return the trial as one of n examples, of which those at `places` were tried."""
         outputs, seen = np.zeros((n, *self.outputs.shape[1:])), np.zeros(n, dtype=bool)
         seen[places] = self.seen
         if len(self.outputs):
             outputs[places] = self.outputs
-        return _Trial(self.loss, outputs, seen)
+        return Trial(self.loss, outputs, seen)
 
 
-def _trials(probe: Probe, question: _Question, progress: Progress) -> dict[float, _Trial]:
+def _trials(probe: Probe, question: _Question, progress: Progress) -> dict[float, Trial]:
     """Try the strengths from strict to free, and stop once the loss has risen `RISES` times in a row."""
-    trials: dict[float, _Trial] = {}
+    trials: dict[float, Trial] = {}
     rises = 0
     for done, strength in enumerate(sorted(probe.strengths), start=1):
         last = list(trials.values())[-1].loss if trials else np.inf
@@ -206,39 +215,61 @@ def _teaches(task: Task, truth: np.ndarray, held: np.ndarray) -> bool:
     return bool(not held.all() and (held & is_learned(task, truth, ~held)).any())
 
 
-def _try(question: _Question, strength: float, *, balanced: bool) -> _Trial:
+def _try(question: _Question, strength: float, *, balanced: bool) -> Trial:
     task, truth = question.task, question.truth
-    shape = (len(truth),) if task.kind == "regression" else (len(truth), task.n_outputs)
+    shape = (len(truth),) if task.form == "number" else (len(truth), task.n_outputs)
     outputs, seen = np.zeros(shape), np.zeros(len(truth), dtype=bool)
     heads = question.parts.heads(strength, balanced=balanced, tolerance=CHOOSING_TOLERANCE)
     for held, head in zip(question.folds, heads, strict=True):
         outputs[held] = task.outputs(head.logits(as_met(question.features, held, ~held)))
         seen |= held & is_learned(task, truth, ~held)
-    return _Trial(_loss(task, truth[seen], outputs[seen]), outputs, seen)
+    return Trial(_loss(task, truth[seen], outputs[seen]), outputs, seen)
+
+
+def calibrated(
+    task: Task, head: LinearHead, trial: Trial, train: Dataset, *, least: float = 0.0
+) -> tuple[LinearHead, Trial]:
+    """Return a head of forecasts, and its trial, with intervals as wide as examples it was not fitted on ask for.
+
+    Args:
+        task: forecasting.
+        head: fitted.
+        trial: what such heads said of examples they were not fitted on.
+        train: the examples.
+        least: times the spread they have already that intervals get at least.
+    """
+    if not trial.seen.any():
+        return head, trial
+    shown = train.take(trial.seen)
+    units = len(set(shown.keys))
+    factor = max(least, spread_factor(task, task.encode(shown.values), trial.outputs[trial.seen], units))
+    return head.widened(factor), replace(trial, outputs=widened_outputs(task, trial.outputs, factor))
 
 
 def is_learned(task: Task, truth: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     """Tell (n,) whose class the examples fitted on hold: of the others nothing can be expected."""
-    if task.kind != "classification":
+    if task.form != "label":
         return np.ones(len(truth), dtype=bool)
     return np.isin(truth, truth[fitted])
 
 
 def _loss(task: Task, truth: np.ndarray, outputs: np.ndarray) -> float:
-    if task.kind == "regression":
+    if task.form == "path":
+        return float(scaled_errors(task, truth, outputs).mean())
+    if task.form == "number":
         return float(np.mean((truth - outputs) ** 2))
-    if task.kind == "multilabel":
-        clipped = np.clip(outputs, metrics.TINY, 1 - metrics.TINY)
+    if task.form == "labels":
+        clipped = np.clip(outputs, TINY, 1 - TINY)
         return float(-np.mean(truth * np.log(clipped) + (1 - truth) * np.log(1 - clipped)))
     known = truth != UNKNOWN
-    return float(-np.mean(np.log(np.clip(outputs[known, truth[known]], metrics.TINY, 1))))
+    return float(-np.mean(np.log(np.clip(outputs[known, truth[known]], TINY, 1))))
 
 
 def _choose_weights(
-    probe: Probe, question: _Question, strength: float, plain: _Trial
-) -> tuple[_Trial, bool, tuple[str, ...]]:
+    probe: Probe, question: _Question, strength: float, plain: Trial
+) -> tuple[Trial, bool, tuple[str, ...]]:
     task, truth = question.task, question.truth
-    if task.kind != "classification" or probe.class_weight == "none":
+    if task.form != "label" or probe.class_weight == "none":
         return plain, False, ()
     ratio = imbalance(truth)
     if probe.class_weight == "auto" and (ratio < IMBALANCED or not question.folds):
@@ -246,12 +277,14 @@ def _choose_weights(
     weighed = _try(question, strength, balanced=True) if question.folds else plain
     if probe.class_weight == "balanced":
         return weighed, True, ("classes are weighed alike, as asked",)
-    groups = question.examples.groups
+    groups, breaks = question.examples.groups, question.examples.breaks
     units = np.unique(groups, return_inverse=True)[1] if groups is not None else None
     scores = []
     for trial in (plain, weighed):
         own = units[trial.seen] if units is not None else None
-        scores.append(metrics.measure(task, truth[trial.seen], trial.outputs[trial.seen], own)["macro_f1"])
+        texts = None if breaks is None else breaks[trial.seen]
+        measured = metrics.measure(task, truth[trial.seen], trial.outputs[trial.seen], own, breaks=texts)
+        scores.append(measured.get("macro_f1") or measured[metrics.HEADLINE[task.kind]])
     before, after = scores
     words = f"the largest class is {ratio:.0f} times the smallest"
     if after.value > before.value + (before.high - before.low) / FOUR_ERRORS:

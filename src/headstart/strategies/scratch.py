@@ -23,7 +23,9 @@ SCHEDULES = {
     ),
     "transformers": Schedule(epochs=15, rate=5e-4, head_rate=5e-4, decay=1.0, dropout=True),
     "static": Schedule(epochs=30, rate=1e-2, head_rate=1e-2, decay=1.0),
+    "series": Schedule(epochs=20, rate=1e-3, head_rate=1e-4, decay=1.0, weight_decay=0.01),
 }
+WRITING = Schedule(epochs=10, rate=5e-4, head_rate=5e-4, decay=1.0, smoothing=0.1, dropout=True)
 SMALL_IMAGE = "resnet10t"
 HALF_WIDTH = {"channels": [32, 64, 128, 256], "stem_width": 16}
 """Of a few hundred pictures it learns no less than the whole one, in 0.4 of the time (decisions/0014)."""
@@ -38,7 +40,8 @@ class FromScratch:
 
     Attributes:
         network: "same" has the backbone's architecture; "small" is a ResNet-10 of half the width on 64 × 64 pixels,
-            or a BERT of two layers with the backbone's tokens (the size of BERT-Tiny: Turc et al. 2019).
+            or a BERT of two layers with the backbone's tokens (the size of BERT-Tiny: Turc et al. 2019), or a PatchTST
+            of three layers (Nie et al. 2023).
         epochs, rate, batch_size: of the schedule; None takes the defaults.
         augment: pictures: draw a part of each anew in every epoch ("crop"), and mirror it ("flip").
         views: pictures: in how many fixed views each is kept, in place of drawing anew; 0 draws anew.
@@ -74,7 +77,8 @@ class FromScratch:
 
     def settled(self, backbone: Backbone) -> Schedule:
         """Return the schedule with everything filled in."""
-        return settled_schedule(self.schedule or SCHEDULES[backbone.library], self.epochs, self.rate, self.batch_size)
+        usual = WRITING if backbone.writes else SCHEDULES[backbone.library]
+        return settled_schedule(self.schedule or usual, self.epochs, self.rate, self.batch_size)
 
     def needs_rate(self, backbone: Backbone) -> bool:
         """Tell whether the rate has to be found by a range test: never."""
@@ -126,6 +130,10 @@ def _drawn(architecture: dict[str, Any], backbone: Backbone, seed: int) -> tuple
 def _small(backbone: Backbone, width: dict[str, Any]) -> dict[str, Any]:
     """Return the architecture of the modality's small network."""
     own = backbone.architecture.get("source", backbone.architecture)
+    if own["library"] == "series":
+        from headstart.backbones.series import untrained
+
+        return untrained("patchtst")
     if own["library"] == "timm":
         preprocessing = {**own["preprocessing"], "input_size": [own["channels"], SMALL_SIDE, SMALL_SIDE]}
         return {**own, "name": SMALL_IMAGE, "preprocessing": preprocessing, "arguments": width}
@@ -143,6 +151,7 @@ def _small(backbone: Backbone, width: dict[str, Any]) -> dict[str, Any]:
         "config": config,
         "pooling": "mean",
         "normalize": False,
+        **({"pooling": "tokens", "pooled": ["mean", False]} if backbone.writes else {}),
         "max_length": length,
         "prompt": own.get("prompt", ""),
         "dimensions": SMALL_TEXT["hidden_size"],

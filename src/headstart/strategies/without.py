@@ -14,6 +14,8 @@ TEXT_STRENGTHS = (1.0, 10.0, 100.0)
 class Majority:
     """Always give the training set's shares, or its mean: what whoever knows nothing of an example answers.
 
+    Of a series it is its last season again or, where there is none, its last value: the random walk.
+
     Attributes:
         folds: of the cross-validation that says how good that is, 2 or more.
     """
@@ -30,6 +32,7 @@ class Classical:
     """Fit a linear head on features that nobody pretrained; its penalty is chosen as the probe's is.
 
     Texts: TF-IDF of words and word pairs (Salton and Buckley 1988).
+    Series: the median of exponential smoothing, Theta and ARIMA, fitted to each history alone.
     Images: histograms of colour and of gradient directions on a grid (after Dalal and Triggs 2005), and a thumbnail.
 
     Attributes:

@@ -1,0 +1,61 @@
+"""Summaries measured: how far they say what the references say, how long they are, and what is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from headstart.statistics import Metric, mean_of
+from headstart.writing.overlap import KINDS, copied, novel_bigrams, oracle, rouge, words_of
+from headstart.writing.sentences import sentences_of
+from headstart.writing.texts import Written, as_array
+
+HEADLINE = "rougeL"
+SHARES = frozenset({*KINDS, "copied", "novel_bigrams"})
+"""Metrics that lie in [0, 1]."""
+
+
+def rouges(truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return (n, 3) the F1 of ROUGE-1, ROUGE-2 and ROUGE-L between references (n,) and answers (n,)."""
+    return np.array([rouge(str(one), str(other)) for one, other in zip(truth, outputs, strict=True)]).reshape(-1, 3)
+
+
+def summary_metrics(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
+    """Return the metrics of summaries (n,) beside references (n,), each the mean over examples.
+
+    The first is ROUGE-L; `length` is the words of the answers beside those of the references, `copied` the share of an
+    answer's words that its text has, `novel_bigrams` that of its pairs of words that its text has not.
+    """
+    scores = rouges(truth, outputs)
+    found = {name: Metric(float(one.mean()), mean_of(one)) for name, one in zip(KINDS, scores.T, strict=True)}
+    found = {HEADLINE: found.pop(HEADLINE), **found}
+    own, wanted = (np.array([len(words_of(str(text))) for text in texts], dtype=float) for texts in (outputs, truth))
+
+    def ratio(weights: np.ndarray) -> np.ndarray:
+        return np.asarray((weights @ own) / np.maximum(weights @ wanted, 1.0))
+
+    found["length"] = Metric(float(ratio(np.ones((1, len(truth))))[0]), ratio)
+    found |= _of_sources("copied", copied, truth, outputs)
+    return found | _of_sources("novel_bigrams", novel_bigrams, truth, outputs)
+
+
+def oracles(truth: np.ndarray) -> np.ndarray:
+    """Return (n,) what no choice of sentences says better, of references (n,) that know their texts."""
+    answers = []
+    for reference in truth.tolist():
+        sentences = sentences_of(reference.source)
+        places = oracle(str(reference), reference.source)
+        answers.append(Written(" ".join(sentences[place] for place in places), reference.source, places))
+    return as_array(answers)
+
+
+def _of_sources(
+    name: str, share: Callable[[str, str], float | None], truth: np.ndarray, outputs: np.ndarray
+) -> dict[str, Metric]:
+    """Return the mean share over the examples whose text is known and whose answer has words; none where none has."""
+    pairs = zip(truth.tolist(), outputs.tolist(), strict=True)
+    found = [share(str(answer), one.source) if getattr(one, "source", "") else None for one, answer in pairs]
+    used = np.array([one is not None for one in found], dtype=bool)
+    values = np.array([one for one in found if one is not None])
+    return {name: Metric(float(values.mean()), mean_of(values), used)} if used.any() else {}

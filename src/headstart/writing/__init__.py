@@ -1,0 +1,1 @@
+"""Writing: texts as answers, the sentences they are made of, and how far two of them say the same."""

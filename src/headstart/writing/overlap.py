@@ -1,0 +1,115 @@
+"""Overlap: ROUGE between texts, as rouge-score computes it, remembered; and what a text takes over from another one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import Any
+
+from headstart.writing.sentences import sentences_of
+
+KINDS = ("rouge1", "rouge2", "rougeL")
+KEPT = 200_000
+"""Pairs of texts that are remembered, at most."""
+
+WORD = re.compile(r"[぀-ヿ㐀-鿿豈-﫿]|[^\W_぀-ヿ㐀-鿿豈-﫿]+")
+"""A word or, of scripts that leave no blanks between them, a character: rouge-score itself knows only a to z."""
+
+MOST_CHOSEN = 30
+"""Sentences that the oracle puts together, at most."""
+
+
+@lru_cache(KEPT)
+def rouge(reference: str, answer: str) -> tuple[float, float, float]:
+    """Return the F1 of ROUGE-1, ROUGE-2 and ROUGE-L between two texts (Lin 2004), without stemming.
+
+    They are rouge-score's; its longest common subsequence is found a hundred times as fast.
+    """
+    found = _scorer().score(reference, answer)
+    wanted, own = words_of(reference), words_of(answer)
+    common = 2 * common_words(wanted, own) / max(1, len(wanted) + len(own))
+    return float(found["rouge1"].fmeasure), float(found["rouge2"].fmeasure), common
+
+
+def common_words(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the length of the longest common subsequence, a row of its table being a number (Hyyrö 2004)."""
+    places: dict[str, int] = {}
+    for place, word in enumerate(one):
+        places[word] = places.get(word, 0) | 1 << place
+    row = full = (1 << len(one)) - 1
+    for word in other:
+        matched = row & places.get(word, 0)
+        row = (row + matched | row - matched) & full
+    return len(one) - row.bit_count()
+
+
+def gain(reference: str, sentence: str) -> float:
+    """Return how much of a reference a sentence says: the mean of its three ROUGE scores, in [0, 1]."""
+    return sum(rouge(reference, sentence)) / len(KINDS)
+
+
+def oracle(reference: str, text: str) -> tuple[int, ...]:
+    """Return the places of the sentences of a text that say a reference best, in order: the extractive ceiling.
+
+    Sentences are added as long as ROUGE-1 and ROUGE-2 together rise (Nallapati et al. 2017, section 3.2).
+    """
+    sentences = sentences_of(text)
+    chosen: list[int] = []
+    best = 0.0
+    while len(chosen) < min(len(sentences), MOST_CHOSEN):
+        tried = [sorted([*chosen, place]) for place in range(len(sentences)) if place not in chosen]
+        scores = [_short(reference, " ".join(sentences[place] for place in places)) for places in tried]
+        if max(scores) <= best:
+            break
+        best = max(scores)
+        chosen = tried[scores.index(best)]
+    return tuple(chosen) or (0,)
+
+
+def novel_bigrams(text: str, source: str) -> float | None:
+    """Return the share of a text's pairs of words that its source has not (See et al. 2017, figure 6)."""
+    known, own = _pairs(words_of(source)), _pairs(words_of(text))
+    return sum(pair not in known for pair in own) / len(own) if own else None
+
+
+def copied(text: str, source: str) -> float | None:
+    """Return the share of a text's words that its source has too: the coverage of single words."""
+    known, own = frozenset(words_of(source)), words_of(text)
+    return sum(word in known for word in own) / len(own) if own else None
+
+
+@lru_cache(KEPT)
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a text in lower case."""
+    return tuple(WORD.findall(text.lower()))
+
+
+def trigrams_of(text: str) -> frozenset[tuple[str, ...]]:
+    """Return the triples of words that follow each other in a text."""
+    words = words_of(text)
+    return frozenset(zip(words, words[1:], words[2:], strict=False))
+
+
+class _Words:
+    """What rouge-score asks for the words of a text."""
+
+    def tokenize(self, text: str) -> Sequence[str]:
+        return words_of(text)
+
+
+@cache
+def _scorer() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rouge1", "rouge2"], tokenizer=_Words())
+
+
+def _short(reference: str, answer: str) -> float:
+    found = _scorer().score(reference, answer)
+    return float(sum(one.fmeasure for one in found.values()))
+
+
+def _pairs(words: Sequence[str]) -> frozenset[tuple[str, str]]:
+    return frozenset(pairwise(words))
