@@ -51,9 +51,10 @@ BESIDE = 2
 def show_result(result: Result) -> None:
     """Print what the main job made and found."""
     model, groups = result.model, ""
+    whole, part = ("texts", "words: ") if model.task.words else ("groups", "")
     if result.groups:
-        groups = " (groups: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
-    show_question(result.data, f"{model.task.kind} of {model.task.target!r}, {_sets(result.n)}{groups}")
+        groups = f" ({whole}: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
+    show_question(result.data, f"{model.task.kind} of {model.task.target!r}, {part}{_sets(result.n)}{groups}")
     _show_made(model)
     show_notes(result.notes)
     show_findings(result.warnings)
