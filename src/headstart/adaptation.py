@@ -304,10 +304,11 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
         "learnable": learnable,
         "diverged": trained.diverged,
     }
-    if trained.diverged:
-        words = f"{tuning.strategy.word} did harm and was undone: {trained.diverged}; its first head is left"
-        record["notes"] = [*record["notes"], f"{words}. The rate was {tuning.schedule.rate:g}: try a lower one"]
     writer = lesson.head if isinstance(lesson.head, Writer) else None
+    if trained.diverged:
+        left = "its first head is left" if writer is None else "what it began with is left, and may write no sense"
+        words = f"{tuning.strategy.word} did harm and was undone: {trained.diverged}; {left}"
+        record["notes"] = [*record["notes"], f"{words}. The rate was {tuning.schedule.rate:g}: try a lower one"]
     if writer is not None:
         record |= {"writer": asdict(writer.script), "decoding": writer.decoding}
     return _model(ground, backbone, None, head, record, writer)

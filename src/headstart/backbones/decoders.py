@@ -27,6 +27,12 @@ OWN = "own"
 LONGEST = 256
 """Tokens that are written, at most."""
 
+BEAMS = 4
+"""Beginnings of a text that are followed at once."""
+
+CHOOSER = "chooser"
+"""What of a warm-started writer says from the states of a text's tokens by how much each is favoured."""
+
 DECODER_LAYERS = 2
 """Of an encoder's layers, that a decoder is made from."""
 
@@ -53,7 +59,7 @@ class Script:
     end: int
     pad: int
     longest: int = LONGEST
-    beams: int = 1
+    beams: int = BEAMS
 
 
 class Taken(nn.Module):
@@ -134,7 +140,7 @@ def script_for(backbone: Backbone) -> Script:
     end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     if getattr(backbone.trunk, "positions", False):
         asks = by_token(backbone).prepare
-        return Script("causal", config, pad, asks.end, pad, asks.room)  # type: ignore[attr-defined]
+        return Script("causal", config, pad, asks.end, pad, asks.room, beams=1)  # type: ignore[attr-defined]
     if config.get("is_encoder_decoder") or _settings(config).is_encoder_decoder:
         start = config.get("decoder_start_token_id")
         return Script("seq2seq", config, pad if start is None else int(start), int(end), pad)
@@ -242,7 +248,17 @@ def built(script: Script) -> nn.Module:
             hint="choose sentences instead: --strategy probe",
         )
     empty = transformers.AutoModel.from_config(_settings({**script.config, **NONE, "pad_token_id": 0}))
-    return _without_encoder(transformers.EncoderDecoderModel(encoder=empty, decoder=decoder))
+    model = _without_encoder(transformers.EncoderDecoderModel(encoder=empty, decoder=decoder))
+    model.add_module(CHOOSER, _chooser(settings.hidden_size))
+    return model
+
+
+def _chooser(d: int) -> nn.Linear:
+    """Return what favours all tokens (n, l, d) of a text alike, to begin with."""
+    chooser = nn.Linear(d, 1)
+    nn.init.zeros_(chooser.weight)
+    nn.init.ones_(chooser.bias)
+    return chooser
 
 
 def _without_encoder(model: Any) -> nn.Module:

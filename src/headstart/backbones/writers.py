@@ -7,7 +7,8 @@ like) goes on with a prompt: above its layers only its head from states to token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from headstart import artifact
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.decoders import (
+    CHOOSER,
     LONGEST,
     Script,
     begin_as,
@@ -122,7 +124,7 @@ class Writer(nn.Module):
         """Return the mean cross-entropy (n,) of each text's tokens, every one after the true ones before it.
 
         Args:
-            features: (n, l, d + 1) the states of tokens and, last, whether there is one.
+            features: (n, l, d + 1) the states of tokens and, last, which they are, as `numbered` gives them.
             labels: (n, m), as `labels` gives them.
         """
         logits = self._continued(features, labels) if self.continues else self._decoded(features, labels)
@@ -137,7 +139,7 @@ class Writer(nn.Module):
 
     def _continued(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return the logits (n, m, v) of the tokens that end each row."""
-        sizes, lengths = (labels != IGNORED).sum(1), features[..., -1].sum(1).long()
+        sizes, lengths = (labels != IGNORED).sum(1), (features[..., -1] > 0).sum(1)
         first = (lengths - sizes - 1)[:, None]
         places = (first + torch.arange(labels.shape[1], device=labels.device)).clamp(0, features.shape[1] - 1)
         rows = torch.arange(len(labels), device=labels.device)[:, None]
@@ -150,22 +152,39 @@ class Writer(nn.Module):
         states = _given(features[..., :-1])
         found: Any = self.model(
             encoder_outputs=states,
-            attention_mask=features[..., -1].long(),
+            attention_mask=(features[..., -1] > 0).long(),
             decoder_input_ids=given,
             decoder_attention_mask=torch.ones_like(given),
             use_cache=False,
         )
-        return torch.as_tensor(found.logits)
+        bonus = self._bonus(features)
+        return torch.as_tensor(found.logits if bonus is None else found.logits + bonus[:, None])
+
+    def _bonus(self, features: Tensor) -> Tensor | None:
+        """Return what is added to the logits (n, v) of tokens that stand in each text; None of a pretrained decoder.
+
+        How much is learned from their states: what is worth taking over is seen there (Gehrmann et al. 2018), and a
+        decoder that never saw a summary takes over too little (See et al. 2017).
+        """
+        chooser = getattr(self.model, CHOOSER, None)
+        if chooser is None:
+            return None
+        favours, numbers = chooser(features[..., :-1])[..., 0].float(), features[..., -1].long()
+        blank = torch.zeros(len(features), 1 + self.tokens, device=features.device)
+        bonus = blank.scatter_reduce(1, numbers, favours, "amax", include_self=False)[:, 1:]
+        special = torch.tensor(self.tokenizer.all_special_ids, device=features.device)
+        return bonus.index_fill(1, special, 0.0)
 
     @torch.no_grad()
     def write(self, features: Tensor) -> np.ndarray:
-        """Return the texts (n,) that are written above the states of tokens (n, l, d + 1)."""
+        """Return the texts (n,) that are written above the states of tokens (n, l, d + 1), as `numbered` gives them."""
         model: Any = self.model
         states = _given(features[..., :-1].contiguous())
+        bonus = self._bonus(features)
         with quiet():
             tokens = model.generate(
                 encoder_outputs=states,
-                attention_mask=features[..., -1].long(),
+                attention_mask=(features[..., -1] > 0).long(),
                 max_new_tokens=self.script.longest,
                 num_beams=self.script.beams,
                 no_repeat_ngram_size=NO_REPEAT,
@@ -173,6 +192,8 @@ class Writer(nn.Module):
                 decoder_start_token_id=self.script.start,
                 eos_token_id=self.script.end,
                 pad_token_id=self.script.pad,
+                logits_processor=[] if bonus is None else [_Favoured(bonus)],
+                renormalize_logits=True,
             )
         return self.said(tokens)
 
@@ -194,11 +215,16 @@ class Writer(nn.Module):
         texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=True)
         return as_array([Written(" ".join(text.split())) for text in texts])
 
-    def chance(self, labels: Tensor) -> float:
-        """Return the loss of always answering how often each token stands in the references."""
-        counts = torch.bincount(labels[labels != IGNORED]).double()
-        shares = counts[counts > 0] / counts.sum()
-        return float(-(shares * shares.log()).sum())
+    @property
+    def tokens(self) -> int:
+        """How many tokens there are to write."""
+        model: Any = self.model
+        return int((model if self.continues else model.get_output_embeddings()).out_features)
+
+    @property
+    def chance(self) -> float:
+        """The loss of taking every token for as likely as any other."""
+        return math.log(self.tokens)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights by name, those that have several names once."""
@@ -225,6 +251,22 @@ class Writer(nn.Module):
             return list(
                 self.tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
             )
+
+
+class _Favoured:
+    """Add a bonus (n, v) to what is said of each token, of however many beams a text has."""
+
+    def __init__(self, bonus: Tensor) -> None:
+        self.bonus = bonus
+
+    def __call__(self, _tokens: Tensor, scores: Tensor) -> Tensor:
+        return scores + self.bonus.repeat_interleave(len(scores) // len(self.bonus), 0)
+
+
+def numbered(features: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    """Return the states of tokens (n, l, d + 1) in fp32; last stands which token it is, from 1 on, and 0 for none."""
+    numbers = (batch["input_ids"] + 1) * batch["attention_mask"]
+    return torch.cat([features[..., :-1].float(), numbers[..., None].float()], 2)
 
 
 def _given(states: Tensor) -> Any:
@@ -309,8 +351,8 @@ def _alike(encoded: Sequence[Any]) -> list[list[int]]:
 
 
 def _states(backbone: Backbone, rows: Sequence[Any]) -> Tensor:
-    """Return the states of tokens (n, l, d + 1), in fp32."""
+    """Return the states of tokens (n, l, d + 1), as `numbered` gives them."""
     device = choose_device()
     batch = {name: moved(one, device) for name, one in backbone.prepare.collate(rows).items()}
     with torch.no_grad():
-        return backbone.whole(batch).float()
+        return numbered(backbone.whole(batch), batch)

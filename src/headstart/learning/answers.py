@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from headstart.backbones.backbone import Backbone
-from headstart.backbones.writers import IGNORED, Writer
+from headstart.backbones.writers import IGNORED, Writer, numbered
 from headstart.devices import autocast
 from headstart.frozen.states import States
 from headstart.heads import Head
@@ -50,15 +50,15 @@ def written(
             chunk = order[start : start + READ]
             batch, state = states.batch(chunk)
             with autocast(device, precision):
-                features = backbone.above(batch, state, states.cut)
-                own = writer.losses(features.float(), labels[chunk].to(device))
+                features = numbered(backbone.above(batch, state, states.cut), batch)
+                own = writer.losses(features, labels[chunk].to(device))
             losses.update(zip(chunk, own.double().tolist(), strict=True))
             if writer.continues:
                 sizes = (labels[chunk] != IGNORED).sum(1).tolist()
                 prompts = [states.encoded[place][:-size] for place, size in zip(chunk, sizes, strict=True)]
                 found = writer.go_on(backbone.trunk.get_submodule("encoder"), prompts)
             else:
-                found = writer.write(features.float())
+                found = writer.write(features)
             texts.update(zip(chunk, found.tolist(), strict=True))
     wanted = places.tolist()
     return torch.tensor([losses[place] for place in wanted]), as_array([texts[place] for place in wanted])

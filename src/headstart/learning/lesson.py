@@ -100,7 +100,7 @@ class Lesson:
     def chance(self) -> float:
         """The mean loss of always answering the shares, or the means, on what is learned from."""
         if isinstance(self.head, Writer):
-            return self.head.chance(self.labels[self.fitted])
+            return self.head.chance
         truth = self.truth[self.fitted]
         if isinstance(self.target, Targets):
             return self.target.chance(truth, self.chances)

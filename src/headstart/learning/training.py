@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone, are_pushed, digest_of_tensors, learnable_by_stage
-from headstart.backbones.writers import Writer
+from headstart.backbones.writers import Writer, numbered
 from headstart.checkpoints import Checkpoints, under
 from headstart.devices import Processes, memory_kept, processes
 from headstart.heads import Head
@@ -231,7 +231,7 @@ class Run:
         with self._mode(len(places)), learned_from(lesson.device, lesson.precision):
             batch, state, other, share = mixed(batch, state, lesson.schedule.mixup, (lesson.seed, self.step))
             features = lesson.backbone.above(batch, state, states.cut)
-        features = features.float()
+        features = numbered(features, batch) if isinstance(lesson.head, Writer) else features.float()
         losses, held_back = lesson.losses(features, labels)
         if other is not None:
             others = lesson.losses(features, labels[other])
