@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ import headstart as hs
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.decoders import by_token, pooled
 from headstart.backbones.sources import load_backbone
-from headstart.backbones.writers import Writer
+from headstart.backbones.writers import Writer, numbered
 from headstart.errors import BackboneError, OptionError
 from headstart.extracts import Decoding, Documents
 from headstart.summaries import oracles, summary_metrics
@@ -230,6 +231,25 @@ def test_what_writes_is_saved_and_writes_alike_whatever_the_batch(source: Backbo
             strict=True,
         )
         assert all(bool((one.cpu() == other.cpu()).all()) for one, other in pairs)
+
+
+def test_an_encoder_that_learns_to_write_favours_the_tokens_of_the_text() -> None:
+    plain = text_backbone()
+    source = by_token(plain)
+    writer = Writer.above(source)
+    batch = source.prepare(["river bridge", "school"])
+    seen = numbered(source.whole(batch), batch)
+    bonus = writer._bonus(seen)
+    assert bonus is not None
+    for row, mask, own in zip(batch["input_ids"], batch["attention_mask"], bonus, strict=True):
+        wanted = torch.zeros(writer.tokens)
+        wanted[row[mask == 1]] = 1.0
+        wanted[writer.tokenizer.all_special_ids] = 0.0
+        assert wanted.sum() > 0
+        assert bool((own == wanted).all())
+    model = hs.adapt(data(16), backbone=plain, strategy=hs.FineTune(epochs=1, batch_size=4))
+    assert model.writer is not None
+    assert all(bool((one != 0).any()) for name, one in model.writer.tensors().items() if name.startswith("chooser"))
 
 
 def test_an_encoder_decoder_begins_with_its_own_decoder(tmp_path: Path) -> None:
