@@ -17,7 +17,7 @@ from headstart.data.dataset import Dataset, Finding
 from headstart.data.words import Word, tagged_by, words_of
 from headstart.entities import OUTSIDE, SCHEME, Entity, in_bio, marked
 from headstart.errors import DataError
-from headstart.wording import count, some
+from headstart.wording import count, renamed, some
 
 
 def is_tagging(cells: Sequence[Any]) -> bool:
@@ -151,7 +151,7 @@ def apart(texts: Dataset) -> Dataset:
         contents=tuple(word.content for word in chosen),
         values=values,
         task=task,
-        findings=(*texts.findings, *findings),
+        findings=(*(replace(one, text=renamed(one.text, {"example": "text"})) for one in texts.findings), *findings),
     )
 
 
