@@ -37,11 +37,12 @@ def _require_something_to_learn(dataset: Dataset) -> None:
             return
     if len(distinct) < 2:
         noun = {"number": "value", "text": "summary"}.get(dataset.task.form, "class")
+        noun = "tag" if dataset.task.kind == "tagging" else noun
         raise DataError(
             f"there is only one {noun} in {dataset.task.target!r}: nothing to learn.",
             expected="two or more classes" if noun == "class" else f"{noun}s that differ".replace("ys", "ies"),
             got=repr(next(iter(distinct), "none")),
-            hint="name another --target, or check the folders",
+            hint="name another --target" + (", or check the folders" if noun == "class" else ""),
         )
 
 

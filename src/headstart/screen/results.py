@@ -51,7 +51,7 @@ BESIDE = 2
 def show_result(result: Result) -> None:
     """Print what the main job made and found."""
     model, groups = result.model, ""
-    whole, part = ("texts", "words: ") if model.task.words else ("groups", "")
+    whole, part = result.proof.called("groups"), "words: " if model.task.words else ""
     if result.groups:
         groups = f" ({whole}: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
     show_question(result.data, f"{model.task.kind} of {model.task.target!r}, {part}{_sets(result.n)}{groups}")
