@@ -197,12 +197,10 @@ class Proof:
     @property
     def gaps_in_words(self) -> list[tuple[str, str]]:
         """Each gap's name and its error, and the errors by seed: shares of wrong answers or, of numbers, squared."""
-        is_share = self.tested.data.task.form == "label"
-        shown = {name: f"{100 * one:.1f} %" if is_share else f"{one:.3f}" for name, one in self.gaps.items()}
-        rows = [(self.called(GAPS[name]), error) for name, error in shown.items()]
+        times, form, unit = (100, ".1f", " %") if self.tested.data.task.form == "label" else (1, ".3f", "")
+        rows = [(self.called(GAPS[name]), f"{times * one:{form}}{unit}") for name, one in self.gaps.items()]
         if self.seeds:
-            errors = ", ".join(f"{100 * one:.1f}" if is_share else f"{one:.3f}" for one in self.seeds)
-            rows.append((BY_SEED, errors + (" %" if is_share else "")))
+            rows.append((BY_SEED, ", ".join(f"{times * one:{form}}" for one in self.seeds) + unit))
         elif self.untried:
             rows.append((BY_SEED, f"not tried: {seconds_in_words(self.untried)} more"))
         return rows
