@@ -499,3 +499,7 @@ def test_the_main_job_on_tags(headstart: Callable[..., Said], tmp_path: Path) ->
     assert "denver" in answered.out
     ranked = headstart("rank", tmp_path / "flights.csv", "--backbones", "wordllama", "--json")
     assert ranked.code == 0, ranked.err
+    assert not any("example" in note for note in ranked.json["notes"])
+    shown = headstart("rank", tmp_path / "flights.csv", "--backbones", "wordllama")
+    assert "training words" in shown.out
+    assert "example" not in shown.out

@@ -28,7 +28,7 @@ FORMS: dict[Kind, Form] = {
 """What an example's answer is, by the kind of task: a label, any number of them, a number, what comes next, a text."""
 
 KINDS: tuple[Kind, ...] = tuple(FORMS)
-CALLED: dict[Kind, dict[str, str]] = {"tagging": {"example": "word", "label": "tag"}}
+CALLED: dict[str, dict[str, str]] = {"tagging": {"example": "word", "label": "tag"}}
 """What examples and labels are called where a person reads of them, by the kind of task, where it is another word."""
 
 TOGETHER = ("classification", "multilabel", "regression")
@@ -72,6 +72,11 @@ BESIDE = 3
 Value: TypeAlias = str | tuple[Any, ...] | float | Future
 
 
+def called(text: str, kind: str) -> str:
+    """Return a sentence of ours with examples and labels called what they are in a kind of task: words and tags."""
+    return renamed(text, CALLED.get(kind, {}))
+
+
 @dataclass(frozen=True)
 class Task:
     """A target and its kind.
@@ -109,8 +114,8 @@ class Task:
             )
 
     def called(self, text: str) -> str:
-        """Return a sentence of ours with examples and labels called what they are: words and tags where those are."""
-        return renamed(text, CALLED.get(self.kind, {}))
+        """Return a sentence of ours with examples and labels called what they are; see `tasks.called`."""
+        return called(text, self.kind)
 
     @property
     def form(self) -> Form:
