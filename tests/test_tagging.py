@@ -199,6 +199,26 @@ def test_texts_without_entities_are_measured(data: hs.Dataset) -> None:
     assert found.as_dict()["metrics"]["accuracy"]["n"] == 7
 
 
+def test_entities_are_not_measured_by_a_model_of_tags(data: hs.Dataset) -> None:
+    model = hs.adapt(data, backbone="wordllama")
+    with pytest.raises(DataError, match="in another way") as caught:
+        hs.evaluate(model, hs.read([("to new york", [(3, 11, "to")]), ("to denver", [(3, 9, "to")])]))
+    assert caught.value.got == "entities by their characters"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"), [(hs.Classical(), "better: the interval lies wholly above that of"), (hs.Probe(), "the")]
+)
+def test_nothing_is_said_of_transfer_beside_one_tag_for_every_word(
+    data: hs.Dataset, strategy: hs.Classical | hs.Probe, words: str
+) -> None:
+    train, test = data.split(test=0.4)
+    found = hs.evaluate(hs.adapt(train, strategy=strategy, backbone="wordllama"), test)
+    assert words in found.comparison
+    assert "transfer" not in found.comparison
+    assert "one tag for every word" in found.comparison
+
+
 @pytest.mark.parametrize(
     ("text", "bared"),
     [

@@ -296,12 +296,11 @@ def _require_same_task(model: Model, data: Dataset) -> None:
             hint=f"--target {model.task.target}",
         )
     if data.task.words != model.task.words:
+        names = {"blanks": "tags, one a word", "pieces": "entities by their characters"}
         raise DataError(
-            "the data's words are not the model's.",
-            expected="tags with blanks between them"
-            if model.task.words == "blanks"
-            else "entities by their characters",
-            got="the other",
+            "the data marks entities in another way than what the model learned from.",
+            expected=names[model.task.words],
+            got=names[data.task.words],
         )
     if data.task.horizon != model.task.horizon:
         raise DataError(
