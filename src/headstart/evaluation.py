@@ -40,7 +40,7 @@ class Evaluation:
         per_class: precision, recall and F1 of each label.
         confusion: counts (c, c), true label by answer.
         findings: what a reader of the numbers should know.
-        ceilings: of summaries, "oracle": what no choice of their texts' sentences says better.
+        ceilings: of summaries, "oracle": the best sentences by ROUGE-L, of one who sees the reference.
         ahead: of summaries, by how much the headline is ahead of each baseline's, example by example.
         transfers: whether the model carries anything over from a source.
     """

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from headstart.statistics import Metric, mean_of
-from headstart.writing.overlap import KINDS, copied, novel_bigrams, oracle, rouge, words_of
+from headstart.writing.oracle import oracle
+from headstart.writing.overlap import KINDS, copied, novel_bigrams, rouge, words_of
 from headstart.writing.sentences import sentences_of
 from headstart.writing.texts import Written, as_array
 
@@ -41,7 +42,7 @@ def summary_metrics(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
 
 
 def oracles(truth: np.ndarray) -> np.ndarray:
-    """Return (n,) what no choice of sentences says better, of references (n,) that know their texts."""
+    """Return (n,) what the best choice of sentences says, of references (n,) that know their texts: see `oracle`."""
     answers = []
     for reference in truth.tolist():
         sentences = sentences_of(reference.source)

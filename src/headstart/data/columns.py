@@ -19,6 +19,7 @@ from headstart.data.tables import SPLIT_NAMES
 from headstart.data.tagging import is_tagging, read_tagging
 from headstart.errors import DataError, OptionError
 from headstart.tasks import KINDS, Kind, Task, Value
+from headstart.writing.overlap import words_of
 
 TARGET_NAMES = ("label", "labels", "target", "class", "category", "y")
 TEXT_NAMES = ("text", "sentence", "review", "message", "content", "abstract", "document", "question", "tweet", "input")
@@ -276,7 +277,7 @@ def _are_summaries(cells: Sequence[str], n: int) -> bool:
     """Tell whether cells are texts rather than names of classes: of several words, and hardly one stands twice."""
     if not cells or len(cells) < n or len(set(cells)) < max(2, MOSTLY * n):
         return False
-    return float(np.median([len(cell.split()) for cell in cells])) >= SUMMARY_WORDS
+    return float(np.median([len(words_of(cell)) for cell in cells])) >= SUMMARY_WORDS
 
 
 def _separator(cells: list[str]) -> str | None:

@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
-
-from headstart.writing.sentences import sentences_of
+from unicodedata import category, normalize
 
 KINDS = ("rouge1", "rouge2", "rougeL")
 KEPT = 200_000
 """Pairs of texts that are remembered, at most."""
 
-WORD = re.compile(r"[぀-ヿ㐀-鿿豈-﫿]|[^\W_぀-ヿ㐀-鿿豈-﫿]+")
-"""A word or, of scripts that leave no blanks between them, a character: rouge-score itself knows only a to z."""
-
-MOST_CHOSEN = 30
-"""Sentences that the oracle puts together, at most."""
+UNSPACED = (
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+)
+"""Letters of scripts that leave no blanks between words: kana and ideographs, Thai and Lao, Burmese, Khmer."""
 
 
 @lru_cache(KEPT)
@@ -35,37 +34,29 @@ def rouge(reference: str, answer: str) -> tuple[float, float, float]:
 
 def common_words(one: Sequence[str], other: Sequence[str]) -> int:
     """Return the length of the longest common subsequence, a row of its table being a number (Hyyrö 2004)."""
+    full = (1 << len(one)) - 1
+    return len(one) - matched_row(full, full, places_in(one), other).bit_count()
+
+
+def places_in(words: Sequence[str]) -> dict[str, int]:
+    """Return where each word stands, as the bits of a number."""
     places: dict[str, int] = {}
-    for place, word in enumerate(one):
+    for place, word in enumerate(words):
         places[word] = places.get(word, 0) | 1 << place
-    row = full = (1 << len(one)) - 1
-    for word in other:
-        matched = row & places.get(word, 0)
-        row = (row + matched | row - matched) & full
-    return len(one) - row.bit_count()
+    return places
+
+
+def matched_row(row: int, full: int, places: dict[str, int], words: Sequence[str]) -> int:
+    """Return a row of the table after further words; it begins as all ones, and each 0 is one more word in common."""
+    for word in words:
+        if at := row & places.get(word, 0):
+            row = (row + at | row - at) & full
+    return row
 
 
 def gain(reference: str, sentence: str) -> float:
     """Return how much of a reference a sentence says: the mean of its three ROUGE scores, in [0, 1]."""
     return sum(rouge(reference, sentence)) / len(KINDS)
-
-
-def oracle(reference: str, text: str) -> tuple[int, ...]:
-    """Return the places of the sentences of a text that say a reference best, in order: the extractive ceiling.
-
-    Sentences are added as long as ROUGE-1 and ROUGE-2 together rise (Nallapati et al. 2017, section 3.2).
-    """
-    sentences = sentences_of(text)
-    chosen: list[int] = []
-    best = 0.0
-    while len(chosen) < min(len(sentences), MOST_CHOSEN):
-        tried = [sorted([*chosen, place]) for place in range(len(sentences)) if place not in chosen]
-        scores = [_short(reference, " ".join(sentences[place] for place in places)) for places in tried]
-        if max(scores) <= best:
-            break
-        best = max(scores)
-        chosen = tried[scores.index(best)]
-    return tuple(chosen) or (0,)
 
 
 def novel_bigrams(text: str, source: str) -> float | None:
@@ -82,8 +73,11 @@ def copied(text: str, source: str) -> float | None:
 
 @lru_cache(KEPT)
 def words_of(text: str) -> tuple[str, ...]:
-    """Return the words of a text in lower case."""
-    return tuple(WORD.findall(text.lower()))
+    """Return the words of a text in lower case, each with its accents and vowel signs.
+
+    Where a script leaves no blanks between words, each letter is one. rouge-score itself knows only a to z.
+    """
+    return tuple(_word().findall(normalize("NFC", text).lower()))
 
 
 def trigrams_of(text: str) -> frozenset[tuple[str, ...]]:
@@ -106,9 +100,11 @@ def _scorer() -> Any:
     return RougeScorer(["rouge1", "rouge2"], tokenizer=_Words())
 
 
-def _short(reference: str, answer: str) -> float:
-    found = _scorer().score(reference, answer)
-    return float(sum(one.fmeasure for one in found.values()))
+@cache
+def _word() -> re.Pattern[str]:
+    marks = "".join(one for one in map(chr, range(0x20000)) if category(one) in ("Mn", "Mc")) + "\u200c\u200d"
+    letters = rf"[^\W_{UNSPACED}]+"
+    return re.compile(rf"(?=\w)[{UNSPACED}][{marks}]*|{letters}(?:[{marks}]+(?:{letters})?)*")
 
 
 def _pairs(words: Sequence[str]) -> frozenset[tuple[str, str]]:
