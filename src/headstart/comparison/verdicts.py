@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart import metrics
 from headstart.comparison.ledger import ALPHA, alpha_at
-from headstart.forecasts import MASE, difference_over_time
+from headstart.forecasts import MASE, difference_of_forecasts
 from headstart.mistakes import errors_of, quadratic_errors
 from headstart.paired import (
     Difference,
@@ -78,7 +78,10 @@ class Verdict:
     @property
     def _in_errors(self) -> str:
         """The gain in the error that it is of."""
-        gain, names = self.gain, ("origin", "origins") if "origins" in self.gain.method else ("series", "series")
+        gain, names = (
+            self.gain,
+            ("origin", "origins") if "over series" not in self.gain.method else ("series", "series"),
+        )
         size = f"{gain.value:+.3f} of MASE spared"
         where = f"{count(gain.n, 'forecast')} of {count(gain.units, *names)}"
         if not math.isfinite(gain.low):
@@ -144,9 +147,7 @@ def declared(
         return difference_of_shares(task.decide(one) == truth, task.decide(other) == truth, units, level=level)
     if task.form == "path":
         gaps = errors_of(task, truth, other) - errors_of(task, truth, one)
-        if task.overlap is None or units is None:
-            return difference_of_means(gaps, np.zeros(len(gaps)), units, level=level)
-        return difference_over_time(gaps, units, task.overlap, level)
+        return difference_of_forecasts(task, truth, gaps, units, level)
     theirs, ours = (quadratic_errors(task, truth, outputs) for outputs in (other, one))
     return difference_of_means(theirs, ours, units, level=level)
 

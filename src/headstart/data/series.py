@@ -7,12 +7,13 @@ between what is learned from, chosen on and tested lies a gap of the horizon.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from headstart.data import columns as columns_of
+from headstart.data.calendars import in_horizons, learned_later
 from headstart.data.clocks import Clock, read_times, season_of_numbers, wound
 from headstart.data.dataset import Dataset, Finding, Split
 from headstart.data.histories import LEAST, LONGEST, SEASONS, WORDS, History
@@ -109,6 +110,10 @@ def read_series(table: Table, *, series: str | None, time: str | None, target: s
         left_out.append(Finding("short_series", words))
     histories = [one.history for one in examples]
     are_many = len(usable) >= MANY
+    last = {one.history.name: one.origin for one in sorted(examples, key=lambda one: one.origin)}
+    behind = [last[one.history.name] - one.origin for one in examples]
+    when = in_horizons(histories, behind, steps, by_origin=not are_many)
+    later = learned_later(histories, [one.part for one in examples], when)
     return Dataset(
         name=table.name,
         modality="series",
@@ -116,12 +121,12 @@ def read_series(table: Table, *, series: str | None, time: str | None, target: s
         names=tuple(f"{one.history.name} up to {one.history.end or one.origin}" for one in examples),
         contents=tuple(one.content for one in histories),
         task=Task(target, "forecasting", horizon=steps, overlap=None if are_many else overlap),
-        values=tuple(one.future for one in examples),
+        values=tuple(replace(one.future, when=at) for one, at in zip(examples, when.tolist(), strict=True)),
         groups=tuple(one.history.name if are_many else f"{one.part} origin {one.rank:03d}" for one in examples),
         given=tuple(one.part for one in examples),
         columns=columns,
         notes=(*table.notes, *notes, _split_note(examples, usable, steps)),
-        findings=(*findings, *left_out),
+        findings=(*findings, *left_out, *later),
     )
 
 
