@@ -21,9 +21,10 @@ CROWDED = 0.05
 SPARSE = 0.3
 """The share of steps that may lack a value before steps are no longer told by time."""
 
-NUMBERED_SEASONS, CLEAR, SURE = (4, 7, 12, 24, 48, 52, 96), 0.3, 4.0
+NUMBERED_SEASONS, CLEAR, SURE, NEARLY = (4, 7, 12, 24, 48, 52, 96), 0.2, 4.0, 0.7
 """Seasons that are looked for where steps are only numbered, and the autocorrelation of differences that makes one
-plain: so much, and so many standard errors."""
+plain: so much, so many standard errors, and more than half a season apart. The shortest counts of those that come
+near the plainest, since whole multiples of a season are as plain."""
 
 
 BALANCED = 0.2
@@ -115,8 +116,8 @@ def season_of_numbers(values: np.ndarray) -> int:
     steps = np.diff(values)
     lags = [lag for lag in NUMBERED_SEASONS if len(steps) > 3 * lag]
     found = {lag: _correlation(steps, lag) for lag in lags}
-    best = max(found, key=lambda lag: found[lag], default=1)
-    return best if lags and found[best] > max(CLEAR, SURE / len(steps) ** 0.5) else 1
+    plain = [lag for lag in lags if found[lag] > max(CLEAR, SURE / len(steps) ** 0.5, _correlation(steps, lag // 2))]
+    return next((lag for lag in plain if found[lag] > NEARLY * max(found[one] for one in plain)), 1)
 
 
 def are_changes(values: np.ndarray) -> bool:

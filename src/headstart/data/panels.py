@@ -146,12 +146,12 @@ def _require_one(frame: pd.DataFrame, time: str | None, target: str, seconds: np
     if time is None or shared <= SHARED * len(seconds):
         return
     others = [str(name) for name in frame.columns if name not in (time, target)]
-    name = next((one for one in others if not frame[[one, time]].astype(str).duplicated().any()), "COLUMN")
+    name = next((one for one in others if not frame[[one, time]].astype(str).duplicated().any()), None)
     raise DataError(
         "many rows share a time.",
         expected="one row a time, or a column that names the series",
         got=f"{shared:,} of {len(seconds):,} rows with the time of another",
-        hint=f"name the series: --series {name}",
+        hint=f"name the series: --series {name}" if name else "name the series, or give one row a time",
     )
 
 

@@ -86,9 +86,11 @@ def read_series(table: Table, *, series: str | None, time: str | None, target: s
     examples = drawn.examples
     if {"train", "test"} - {one.part for one in examples}:
         raise DataError(
-            f"the series in {table.name} are too short to hold anything out.",
+            f"the series in {table.name} are too short to hold anything out."
+            if not drawn.lost
+            else f"too little of the series in {table.name} is left to learn from and to test.",
             expected=f"{needed(steps)} values or more in a series for a horizon of {steps}",
-            got="; ".join([f"{max(len(one.values) for one in usable.values())} at most", *drawn.lost]),
+            got="; ".join(drawn.lost) or f"{max(len(one.values) for one in usable.values())} at most",
             hint="lower --horizon",
         )
     histories = [one.history for one in examples]

@@ -14,7 +14,7 @@ DAY = 86_400.0
 YEARS, MONTHS = re.compile(r"[12]\d{3}"), re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])")
 QUARTERS = re.compile(r"(?:(\d{4})[ /-]?Q([1-4])|Q([1-4])[ /-]?(\d{4}))", re.IGNORECASE)
 YEAR_LAST = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(\D.*)?")
-OFFSET = re.compile(r"(.*\d:\d\d.*?)\s*(Z|[+-]\d\d:?\d\d)")
+OFFSET = re.compile(r"(.*\d:\d\d.*?)\s*(Z|[+-](?:0\d|1[0-4]):?[0-5]\d)")
 MIDNIGHT = re.compile(r".*[T ]00:00(:00(\.0+)?)?")
 
 EPOCHS = {"seconds": (1e9, 1e10), "milliseconds": (1e12, 1e13)}
@@ -90,11 +90,10 @@ def are_month_ends(seconds: np.ndarray) -> bool:
 
 
 def _text(cell: object) -> str:
-    if cell is None or cell is pd.NA or cell is pd.NaT or cell != cell:  # NaN is not itself
-        return ""
     if isinstance(cell, float | np.floating) and float(cell).is_integer():
         return str(int(cell))
-    return str(cell).strip()
+    text = str(cell).strip()
+    return "" if text in ("None", "nan", "NaT", "<NA>") else text
 
 
 def _stamps(seconds: np.ndarray) -> np.ndarray:
