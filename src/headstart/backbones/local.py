@@ -26,7 +26,7 @@ from headstart.cache import the_cache
 from headstart.data.histories import History
 from headstart.tasks import QUANTILES
 
-VERSION = 1
+VERSION = 2
 """Goes up whenever a method forecasts otherwise."""
 
 READ = 400
@@ -207,6 +207,8 @@ def forecast(history: History, method: str, horizon: int) -> np.ndarray:
     values, season = history.scaled, history.season
     if method in FITTED:
         values = values[-max(READ, 3 * season) :]
+        if not np.ptp(values):
+            return np.stack([np.full(horizon, values[-1]), np.zeros(horizon)])  # Theta sees it rise
         lowest = float(history.values[-len(values) :].min())
         shift = history.centre / history.scale if lowest > 0 else 0.0  # only then may a season be a factor
         with warnings.catch_warnings(), np.errstate(all="ignore"):

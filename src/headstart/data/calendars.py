@@ -35,7 +35,8 @@ def in_horizons(histories: Sequence[History], behind: Sequence[int], horizon: in
     """
     if not all(one.frequency for one in histories):
         _, own = np.unique([one.name for one in histories], return_inverse=True)
-        return -np.asarray(behind) / horizon + (0.0 if by_origin else FAR * own)
+        steps = -np.asarray(behind, dtype=np.float64)
+        return np.asarray((steps - steps.max()) / horizon + (0.0 if by_origin else FAR * own))
     slowest = max({one.frequency for one in histories}, key=days)
     stamps = pd.DatetimeIndex(pd.to_datetime([one.end for one in histories], format="ISO8601", utc=True))
     if slowest in ("Y", "Q", "M"):
