@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +18,8 @@ from hypothesis import strategies as st
 
 import headstart as hs
 from headstart import baselines, metrics
-from headstart.data.words import Marked, Word, tagged_by, texts_of, words_of
+from headstart.comparison.verdicts import judge
+from headstart.data.words import Marked, Word, bare, tagged_by, tagging_of, texts_of, words_of
 from headstart.entities import Entity, Found, entities_in, in_bio, marked
 from headstart.errors import DataError, OptionError
 from headstart.frozen.features import extract
@@ -98,7 +101,9 @@ def test_entities_are_counted_as_seqeval_counts_them(texts: list[list[tuple[str,
         "entity_recall": seqeval.recall_score,
     }
     for name, score in theirs.items():
-        assert found[name].value == pytest.approx(score(truth, answers, zero_division=0)), name
+        assert found[name].value == pytest.approx(score(truth, answers)) if name in found else not score(truth, answers)
+    marks = [any(tag != "O" for text in side for tag in text) for side in (truth, answers)]
+    assert [name in found for name in theirs] == [any(marks), marks[1], marks[0]]
 
 
 def counted(truth: list[list[str]], answers: list[list[str]]) -> dict[str, Metric]:
@@ -155,7 +160,103 @@ def test_an_unknown_tag_is_an_entity_that_no_answer_finds() -> None:
     truth, outputs = np.array([-1, 1, 0]), np.array([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
     measured = metrics.measure(task, truth, outputs, np.array([0, 0, 1]))
     assert measured["entity_recall"].value == 0.5
-    assert [row["label"] for row in metrics.per_class(task, truth, outputs, np.array([0, 0, 1]))] == ["?", "a"]
+    assert [row["label"] for row in metrics.per_class(task, truth, outputs, np.array([0, 0, 1]))] == ["a"]
+
+
+def test_kinds_of_entities_that_were_never_learned_have_their_own_names(data: hs.Dataset) -> None:
+    model = hs.adapt(data, backbone="wordllama")
+    new = hs.read([("fly over new york", "O O B-over I-over"), ("fly to denver then", "O O B-to O")])
+    found = hs.evaluate(model, new)
+    assert [(row["label"], row["n"]) for row in found.per_class if row["n"]] == [("over", 1), ("to", 1)]
+    assert found.metrics["entity_recall"].n == len(new)
+    words = {finding.code: finding.text for finding in found.findings}
+    assert words["unseen_labels"] == "2 words with tags the model never saw (B-over, I-over): counted as wrong"
+    assert words["few_groups"] == "only 2 texts to measure on: the intervals are rough"
+
+
+def test_a_share_of_no_entities_is_left_out() -> None:
+    task, texts = Task("tags", "tagging", ("B-a", "O"), words="blanks"), np.repeat(np.arange(5), 2)
+    none, some = np.ones(10, dtype=int), np.array([0, 1] * 5)
+
+    def names(truth: np.ndarray, said: np.ndarray) -> list[str]:
+        return [*metrics.measure(task, truth, np.eye(2)[said], texts)]
+
+    assert names(none, none) == ["accuracy"]
+    assert names(none, some) == ["entity_f1", "entity_precision", "accuracy"]
+    assert names(some, none) == ["entity_f1", "entity_recall", "accuracy"]
+    assert names(some, some) == ["entity_f1", "entity_precision", "entity_recall", "accuracy"]
+    (row,) = metrics.per_class(task, none, np.eye(2)[some], texts)
+    assert (row["recall"], row["f1"]) == (None, 0.0)
+    assert judge(task, none, np.eye(2)[none], np.eye(2)[some], texts, breaks=texts).also == {}
+
+
+def test_texts_without_entities_are_measured(data: hs.Dataset) -> None:
+    model = hs.adapt(data, backbone="wordllama")
+    new = hs.read([("how are you", "O O O"), ("fine thanks for that", "O O O O"), ("a to b", "O O B-to")])
+    found = hs.evaluate(model, new.take([*range(7)]))
+    assert found.headline in found.baselines["majority"]
+    assert "entity_recall" not in found.metrics
+    assert found.as_dict()["metrics"]["accuracy"]["n"] == 7
+
+
+def test_entities_are_not_measured_by_a_model_of_tags(data: hs.Dataset) -> None:
+    model = hs.adapt(data, backbone="wordllama")
+    with pytest.raises(DataError, match="in another way") as caught:
+        hs.evaluate(model, hs.read([("to new york", [(3, 11, "to")]), ("to denver", [(3, 9, "to")])]))
+    assert caught.value.got == "entities by their characters"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"), [(hs.Classical(), "better: the interval lies wholly above that of"), (hs.Probe(), "the")]
+)
+def test_nothing_is_said_of_transfer_beside_one_tag_for_every_word(
+    data: hs.Dataset, strategy: hs.Classical | hs.Probe, words: str
+) -> None:
+    train, test = data.split(test=0.4)
+    found = hs.evaluate(hs.adapt(train, strategy=strategy, backbone="wordllama"), test)
+    assert words in found.comparison
+    assert "transfer" not in found.comparison
+    assert "one tag for every word" in found.comparison
+
+
+@pytest.mark.parametrize(
+    ("text", "bared"),
+    [
+        ("dallas,", "dallas"),
+        ("(boston).", "boston"),
+        ("New York!", "New York"),
+        ('"New', "New"),
+        ("“Rom,”", "Rom"),
+        ("'New York'", "New York"),
+        ("James'", "James'"),
+        ("Foo (Inc).", "Foo (Inc)"),
+        ("U.S.", "U.S."),
+        ("6 p.m.,", "6 p.m."),
+        ("Yahoo !", "Yahoo !"),
+        ("...", "..."),
+    ],
+)
+def test_an_entity_leaves_out_the_signs_around_it(text: str, bared: str) -> None:
+    words = words_of(f"see {text} now", "blanks")
+    answers = [{"label": tag, "probability": 1.0} for tag in ["O", "B-x", *["I-x"] * (len(words) - 3), "O"]]
+    said = tagging_of(words, answers, "blanks")
+    (found,) = said["entities"]
+    assert found["text"] == bared == f"see {text} now"[found["start"] : found["end"]]
+    assert " ".join(said["words"]) == f"see {text} now"
+    (kept,) = tagging_of(words, answers, "pieces")["entities"]
+    assert kept["text"] == text
+
+
+@given(st.text(st.sampled_from("ab.,'\"() “”"), min_size=1, max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_a_bare_entity_holds_all_letters_of_its_words(text: str) -> None:
+    words = words_of(text, "blanks")
+    if words:
+        start, end = bare(words)
+        letters = [sign for sign in text[start:end] if sign.isalnum()]
+        assert letters == [sign for sign in text if sign.isalnum()]
+        assert words[0].start <= start < words[0].end
+        assert words[-1].start < end <= words[-1].end
 
 
 def test_tagged_texts_become_words_and_stay_whole(data: hs.Dataset) -> None:
@@ -180,6 +281,7 @@ def test_tagged_texts_become_words_and_stay_whole(data: hs.Dataset) -> None:
         ([{"start": 4, "end": 12, "label": "x"}], ["O", "B-x", "I-x", "O"]),
         ([(4, 12, "x")], ["O", "B-x", "I-x", "O"]),
         (json.dumps([{"start": 4, "end": 12, "label": "x"}]), ["O", "B-x", "I-x", "O"]),
+        ("O,B-x, I-x;O", ["O", "B-x", "I-x", "O"]),
         (json.dumps(["O", "B-x", "I-x", "O"]), ["O", "B-x", "I-x", "O"]),
         ("['O', 'B-x', 'I-x', 'O']", ["O", "B-x", "I-x", "O"]),
         (np.array(["O", "B-x", "I-x", "O"], dtype=object), ["O", "B-x", "I-x", "O"]),
@@ -238,8 +340,38 @@ def test_what_is_no_tag_is_refused() -> None:
     with pytest.raises(DataError, match="row 2") as caught:
         hs.read([("a b", "O B-x"), ("a b", "O what")], task="tagging")
     assert "'what'" in str(caught.value)
-    with pytest.raises(DataError, match="overlap"):
+    with pytest.raises(DataError, match="row 2"):
+        hs.read([("a b", "O B-x"), ("a b", "O what"), *[(f"a c {n}", "O O B-x") for n in range(18)]])
+    with pytest.raises(DataError, match=r"row 2 .* no number of characters"):
+        hs.read([("a b", [(0, 1, "x")]), ("a b", [{"start": "0", "end": 1, "label": "x"}])])
+    with pytest.raises(DataError, match=r"row 1 .*overlap"):
         hs.read([("a b", [(0, 2, "x"), (1, 3, "y")]), ("a b", [])], task="tagging")
+
+
+@pytest.mark.parametrize("tag", ["O", "B-x"])
+def test_one_tag_teaches_nothing(tag: str) -> None:
+    data = hs.read([(f"fly to {n}", " ".join([tag] * 3)) for n in "abcdefgh"])
+    assert data.task.kind == "tagging"
+    with pytest.raises(DataError, match="only one tag in") as caught:
+        hs.check(data)
+    assert "folders" not in str(caught.value)
+
+
+def test_what_is_said_while_reading_is_said_of_texts() -> None:
+    rows = [*((f"fly to {n}", "O O B-x") for n in "abcdefgh"), ("", "O"), ("fly off", ""), ("fly", "O")]
+    told = codes(hs.read(pd.DataFrame(rows, columns=["text", "tags"]), target="tags", task="tagging"))
+    assert told["empty_texts"].startswith("1 text empty")
+    assert told["missing_labels"].startswith("1 text without a usable")
+
+
+def test_groups_that_are_no_texts_are_called_groups(data: hs.Dataset) -> None:
+    frame = flights().assign(document=[str(n // 4) for n in range(40)])
+    grouped = hs.read(frame, input="text", target="tags", group="document")
+    assert (
+        data.called("2 groups of 9 examples with 'example' and --group")
+        == "2 texts of 9 words with 'example' and --group"
+    )
+    assert grouped.called("one example, one group.") == "one word, one group."
 
 
 def test_several_targets_cannot_hold_tags(data: hs.Dataset) -> None:
@@ -366,11 +498,28 @@ def test_the_main_job_on_tags(headstart: Callable[..., Said], tmp_path: Path) ->
     assert said.code == 0, said.err
     assert said.json["task"] == "tagging"
     assert said.json["headline"] == "entity_f1"
-    page = (tmp_path / "m.report.html").read_text()
+    page = html.unescape((tmp_path / "m.report.html").read_text())
     assert "entity F1" in page
+    assert "tags learned from" in page
     shown = headstart("fit", tmp_path / "flights.csv", "--backbone", "wordllama", "--out", out)
     assert "entity F1" in shown.out
+    sentences = [said.json["proof"]["sentence"], *said.json["notes"], *(one["text"] for one in said.json["warnings"])]
+    assert "test texts" in sentences[0]
+    for text in (page, shown.out, *sentences):
+        assert not re.search(
+            r"\b(examples?|groups?|labels?)\b(?![_.])", re.sub(r"<style.*?</style>", "", text, flags=re.S)
+        )
+    flights(90)[60:].to_csv(tmp_path / "new.csv", index=False)
+    measured = headstart("evaluate", out, tmp_path / "new.csv")
+    assert "test words" in measured.out
+    assert "better: the interval lies wholly above that of the majority baseline (one tag for every word)" in " ".join(
+        measured.out.split()
+    )
     answered = headstart("predict", out, "fly from denver to st. paul")
     assert "denver" in answered.out
     ranked = headstart("rank", tmp_path / "flights.csv", "--backbones", "wordllama", "--json")
     assert ranked.code == 0, ranked.err
+    assert not any("example" in note for note in ranked.json["notes"])
+    shown = headstart("rank", tmp_path / "flights.csv", "--backbones", "wordllama")
+    assert "training words" in shown.out
+    assert "example" not in shown.out

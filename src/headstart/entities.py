@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.mistakes import TINY
 from headstart.statistics import Metric, Weighted
 
 OUTSIDE = "O"
@@ -112,16 +111,24 @@ class Found:
 
     @property
     def metrics(self) -> dict[str, Metric]:
-        """F1, precision and recall of entities."""
+        """F1, precision and recall of entities; what there is nothing to take a share of is left out."""
         shares = {
-            "entity_f1": _ratio(2 * self.hits, self.true + self.said),
-            "entity_precision": _ratio(self.hits, self.said),
-            "entity_recall": _ratio(self.hits, self.true),
+            "entity_f1": (2 * self.hits, self.true + self.said),
+            "entity_precision": (self.hits, self.said),
+            "entity_recall": (self.hits, self.true),
         }
-        one = np.ones((1, len(self.true)))
-        return {name: Metric(float(share(one)[0]), share) for name, share in shares.items()}
+        return {
+            name: Metric(float(above.sum() / below.sum()), _ratio(above, below))
+            for name, (above, below) in shares.items()
+            if below.any()
+        }
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> Weighted:
-    """Return the weighted form of a ratio of two sums; 0 where there is nothing to take a share of."""
-    return lambda weights: np.asarray((weights @ above) / np.maximum(weights @ below, TINY))
+    """Return the weighted form of a ratio of two sums; NaN where there is nothing to take a share of."""
+
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return np.asarray((weights @ above) / (weights @ below))
+
+    return weighted

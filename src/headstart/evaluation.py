@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,13 @@ from headstart.model import Model, fingerprints
 from headstart.paired import Difference, difference_of_means
 from headstart.progress import Progress, silent
 from headstart.statistics import Measure
+from headstart.strategies import Classical, FromScratch, Majority
 from headstart.summaries import oracles, rouges
 from headstart.tasks import Task
 from headstart.wording import count, plural, some
+
+WITHOUT = (Majority.name, Classical.name, FromScratch.name)
+"""What carries nothing over."""
 
 Measures = dict[str, Measure]
 
@@ -38,6 +42,7 @@ class Evaluation:
         findings: what a reader of the numbers should know.
         ceilings: of summaries, "oracle": what no choice of their texts' sentences says better.
         ahead: of summaries, by how much the headline is ahead of each baseline's, example by example.
+        transfers: whether the model carries anything over from a source.
     """
 
     task: Task
@@ -49,12 +54,14 @@ class Evaluation:
     findings: tuple[Finding, ...] = ()
     ceilings: dict[str, Measures] = field(default_factory=dict)
     ahead: dict[str, Difference] = field(default_factory=dict)
+    transfers: bool = True
 
     @property
     def headline(self) -> str:
-        """The name of the metric that is shown first."""
+        """The name of the metric that is shown first: one that the baselines have as well."""
+        shared = [name for name in self.metrics if all(name in one for one in self.baselines.values())]
         wanted = metrics.HEADLINE[self.task.kind]
-        return wanted if wanted in self.metrics else next(iter(self.metrics))
+        return wanted if wanted in shared else next(iter(shared or self.metrics))
 
     @property
     def comparison(self) -> str:
@@ -65,14 +72,18 @@ class Evaluation:
         best, ahead = (min, "below") if is_lower else (max, "above")
         rival = best(self.baselines, key=lambda name: self.baselines[name][self.headline].value)
         ours, theirs = self.metrics[self.headline], self.baselines[rival][self.headline]
-        rival = rival.replace("_", " ")
+        is_plain = self.task.kind == "tagging" and rival == baselines.MAJORITY
+        name = f"{rival.replace('_', ' ')} baseline" + (" (one tag for every word)" if is_plain else "")
+        is_claim = self.transfers and not is_plain
         if is_lower:
             ours, theirs = theirs, ours
         if ours.low > theirs.high:
-            return f"better than without transfer: the interval lies wholly {ahead} the {rival} baseline's"
+            words = "better than without transfer" if is_claim else "better"
+            return f"{words}: the interval lies wholly {ahead} that of the {name}"
         if ours.high < theirs.low:
-            return f"no benefit from transfer here: the {rival} baseline's interval lies wholly {ahead} this model's"
-        return f"no clear difference from the {rival} baseline: the intervals overlap"
+            words = "no benefit from transfer here" if is_claim else "worse"
+            return f"{words}: the interval of the {name} lies wholly {ahead} this model's"
+        return f"no clear difference from the {name}: the intervals overlap"
 
     def __str__(self) -> str:
         return f"{self.headline} {self.metrics[self.headline]}"
@@ -133,7 +144,8 @@ def evaluate(
     _require_same_task(model, data)
     kept, findings = _kept(model, data, keep_seen)
     outputs = model.outputs(kept.inputs, contents=kept.contents, progress=progress)
-    truth = model.task.encode(kept.values)
+    task = _with_strange_tags(model.task, kept)
+    truth = task.encode(kept.values)
     units = np.unique(kept.groups, return_inverse=True)[1] if kept.groups is not None else None
 
     groups = len(kept) if units is None else int(units.max()) + 1
@@ -145,7 +157,7 @@ def evaluate(
     breaks = kept.breaks
 
     def measured(answers: np.ndarray) -> Measures:
-        return metrics.measure(model.task, truth, answers, units, breaks=breaks)
+        return metrics.measure(task, truth, _as_wide(task, answers), units, breaks=breaks)
 
     rivals = _rivals(model, kept, train, validation, classical)
     is_text = model.task.form == "text"
@@ -154,12 +166,27 @@ def evaluate(
         len(kept),
         measured(outputs),
         {name: measured(answers) for name, answers in rivals.items()},
-        metrics.per_class(model.task, truth, outputs, units, breaks),
+        metrics.per_class(task, truth, _as_wide(task, outputs), units, breaks),
         metrics.confusion(model.task, truth, outputs),
-        (*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(model.task, kept)),
+        kept.told((*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(task, kept))),
         {"oracle": measured(oracles(truth))} if is_text else {},
         {name: _ahead(truth, outputs, one, units) for name, one in rivals.items()} if is_text else {},
+        model.record.get("strategy") not in WITHOUT,
     )
+
+
+def _with_strange_tags(task: Task, data: Dataset) -> Task:
+    """Return a task of tags with those of some data added that were never learned: they mark entities all the same."""
+    if task.kind != "tagging":
+        return task
+    return replace(task, labels=(*task.labels, *sorted(set(map(str, data.values)) - set(task.labels))))
+
+
+def _as_wide(task: Task, outputs: np.ndarray) -> np.ndarray:
+    """Return outputs (n, c) with a column for each tag that no answer has; others as they are."""
+    if task.kind != "tagging":
+        return outputs
+    return np.pad(outputs, ((0, 0), (0, task.n_outputs - outputs.shape[1])))
 
 
 def _ahead(truth: np.ndarray, outputs: np.ndarray, others: np.ndarray, units: np.ndarray | None) -> Difference:
@@ -269,12 +296,11 @@ def _require_same_task(model: Model, data: Dataset) -> None:
             hint=f"--target {model.task.target}",
         )
     if data.task.words != model.task.words:
+        names = {"blanks": "tags, one a word", "pieces": "entities by their characters"}
         raise DataError(
-            "the data's words are not the model's.",
-            expected="tags with blanks between them"
-            if model.task.words == "blanks"
-            else "entities by their characters",
-            got="the other",
+            "the data marks entities in another way than what the model learned from.",
+            expected=names[model.task.words],
+            got=names[data.task.words],
         )
     if data.task.horizon != model.task.horizon:
         raise DataError(

@@ -109,7 +109,8 @@ def per_class(
 ) -> list[dict[str, Any]]:
     """Return precision, recall and F1 of each label, the first two with intervals and counts; groups resampled.
 
-    Where words are tagged they are those of each kind of entity; the arguments are as `measure` takes them.
+    Where words are tagged they are those of each kind of entity that the labels name; the arguments are as `measure`
+    takes them.
     """
     if task.form in ("number", "path", "text"):
         return []
@@ -196,7 +197,9 @@ def _per_kind(
 ) -> list[dict[str, Any]]:
     rows = []
     true_tags, answers = (_tags(task, encoded) for encoded in (truth, task.decide(outputs)))
-    for kind, found in Found.by_kind(true_tags, answers, breaks).items():
+    known = {label[2:] for label in task.labels}
+    kinds = {kind: found for kind, found in Found.by_kind(true_tags, answers, breaks).items() if kind in known}
+    for kind, found in kinds.items():
         true, said = np.flatnonzero(found.true), np.flatnonzero(found.said)
         rows.append(
             {

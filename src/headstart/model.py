@@ -26,7 +26,7 @@ from headstart.extracts import Decoding, Documents, extracted, scored
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import features_of
 from headstart.heads import LinearHead
-from headstart.plots import training_curves
+from headstart.plots import FOLDS, training_curves
 from headstart.progress import Progress, silent
 from headstart.tasks import Task
 from headstart.wording import capital, user_path
@@ -198,7 +198,7 @@ class Model:
         every = [word for own in words for word in own]
         answers = map(self.task.answer, self.outputs(every, progress=progress) if every else ())
         for own in words:
-            yield tagging_of(own, list(islice(answers, len(own))))
+            yield tagging_of(own, list(islice(answers, len(own))), self.task.words)
 
     def save(self, path: str | Path) -> Path:
         """Write the model as a folder, whole or not at all; a model of ours that was there is replaced.
@@ -238,7 +238,7 @@ class Model:
             f"- Input: {source.modality}, {source.input}",
             f"- Weights: {source.source}; licence {source.licence}; trained on {source.trained_on}",
             *([f"- Made from: {', which was made from '.join(source.lineage)}"] if source.lineage else []),
-            f"- Trained on: {self.record.get('n', {}).get('train', 'an unknown number of')} examples",
+            self.task.called(f"- Trained on: {self.record.get('n', {}).get('train', 'an unknown number of')} examples"),
         ]
         for name, measure in self.record.get("metrics", {}).items():
             lines.append(
@@ -271,7 +271,7 @@ def write_into(folder: Path, models: Sequence[Model]) -> None:
         _saveable(_golden(models)),
         "\n".join(one.card() for one in models),
         tokenizer.save_pretrained if tokenizer is not None else None,
-        {artifact.CURVES: training_curves(record)} if record.get("curve") else {},
+        {artifact.CURVES: training_curves(record, first.task.called(FOLDS))} if record.get("curve") else {},
     )
 
 

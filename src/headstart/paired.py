@@ -96,7 +96,8 @@ def difference_of_metrics(
 ) -> Difference:
     """Compare two values of a metric that is no mean over examples, by the bootstrap of whole units (Efron 1979).
 
-    Both are taken of the same samples; the interval is that of their percentiles.
+    Both are taken of the same samples, but for those that one of them has no value of; the interval is that of their
+    percentiles.
 
     Args:
         one: of the first contender.
@@ -107,6 +108,7 @@ def difference_of_metrics(
     """
     drawn = [one.weighted(weights) - other.weighted(weights) for weights in resampled_weights(units, resamples)]
     gaps, value, k = np.concatenate(drawn), one.value - other.value, len(np.unique(units))
+    gaps = gaps[np.isfinite(gaps)]
     low, high = percentile_interval(value, gaps, level)
     p = min(1.0, 2 * (1 + min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))) / (1 + len(gaps)))
     return Difference(value, low, high, p, len(units), k, level, "bootstrap of groups")

@@ -22,6 +22,9 @@ STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": Fal
 STEEPEST, SMALLEST = 3.0, 0.01
 """Times its first loss up to which a range test is drawn: a network wrecked in the end would flatten the rest."""
 
+FOLDS = "examples not learned from, by fold"
+"""The title of the losses out of fold."""
+
 SHORTEST = 0.01
 """Seconds below which nothing is drawn apart."""
 
@@ -117,7 +120,10 @@ def gains(rows: list[tuple[str, Measure, bool]]) -> str:
 
 
 def learning_curves(
-    curves: list[tuple[str, Sequence[float], Sequence[float], bool]], reached: tuple[float, float] | None, measure: str
+    curves: list[tuple[str, Sequence[float], Sequence[float], bool]],
+    reached: tuple[float, float] | None,
+    measure: str,
+    counted: str,
 ) -> str:
     """Return errors by number of labels as SVG.
 
@@ -125,6 +131,7 @@ def learning_curves(
         curves: of each its name, its numbers of labels, its errors, and whether it transfers.
         reached: labels and error of what was chosen, where it is not one of the curves.
         measure: what the errors are.
+        counted: what they are by.
     """
     with _figure(3.0) as (figure, written):
         axes = figure.subplots()
@@ -132,7 +139,7 @@ def learning_curves(
             axes.plot(labels, errors, marker="o", color=OURS if transfers else THEIRS, label=name)
         if reached is not None:
             axes.plot(*reached, "*", markersize=13, color=OURS, label="with transfer, as chosen")
-        axes.set(xlabel="labels learned from", ylabel=measure, xscale="log")
+        axes.set(xlabel=counted, ylabel=measure, xscale="log")
         ticks = sorted({round(x) for _, labels, _, _ in curves for x in labels})
         axes.set_xticks(ticks, [f"{x:,}" for x in ticks])
         axes.minorticks_off()
@@ -179,14 +186,14 @@ def _figure(height: float) -> Iterator[tuple[Any, io.StringIO]]:
     written.write(whole.getvalue()[whole.getvalue().index("<svg") :])
 
 
-def training_curves(record: dict[str, Any]) -> str:
-    """Return the losses by epoch, out of fold and in the end, and the range test where there was one, as SVG."""
+def training_curves(record: dict[str, Any], title: str = FOLDS) -> str:
+    """Return the losses by epoch, out of fold below a title and in the end, and the range test if any, as SVG."""
     tested = record.get("tested_rates")
     panels = 1 + bool(_curves(record)) + bool(tested)
     with _figure(2.6 * panels) as (figure, written):
         axes = iter(figure.subplots(panels, 1, squeeze=False)[:, 0])
         if _curves(record):
-            _draw_folds(next(axes), record)
+            _draw_folds(next(axes), record, title)
         _draw_learning(next(axes), record)
         if tested:
             _draw_rates(next(axes), tested)
@@ -198,14 +205,14 @@ def _curves(record: dict[str, Any]) -> list[list[float]]:
     return next((arm["curves"] for arm in record.get("arms", []) if arm["chosen"]), [])
 
 
-def _draw_folds(axes: Any, record: dict[str, Any]) -> None:
+def _draw_folds(axes: Any, record: dict[str, Any], title: str) -> None:
     for fold in _curves(record):
         axes.plot(range(len(fold)), fold, color=OURS, alpha=0.6, marker=".")
     for arm in record["arms"]:
         if arm["strategy"] == "probe":
             axes.axhline(arm["error"], color=THEIRS, linestyle="--", label="probe")
     axes.axvline(record["epoch"], color="grey", linewidth=0.8, linestyle=":", label=f"chosen: {record['epoch']}")
-    axes.set(title="examples not learned from, by fold", xlabel="epoch", ylabel="quadratic error")
+    axes.set(title=title, xlabel="epoch", ylabel="quadratic error")
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)

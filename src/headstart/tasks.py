@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from headstart.errors import DataError, OptionError
+from headstart.wording import renamed
 from headstart.writing.texts import as_array
 
 Kind: TypeAlias = Literal["classification", "multilabel", "regression", "tagging", "forecasting", "summarization"]
@@ -27,6 +28,9 @@ FORMS: dict[Kind, Form] = {
 """What an example's answer is, by the kind of task: a label, any number of them, a number, what comes next, a text."""
 
 KINDS: tuple[Kind, ...] = tuple(FORMS)
+CALLED: dict[str, dict[str, str]] = {"tagging": {"example": "word", "label": "tag"}}
+"""What examples and labels are called where a person reads of them, by the kind of task, where it is another word."""
+
 TOGETHER = ("classification", "multilabel", "regression")
 """The kinds that several targets of one network may be of."""
 
@@ -71,6 +75,11 @@ BESIDE = 4
 Value: TypeAlias = str | tuple[Any, ...] | float | Future
 
 
+def called(text: str, kind: str) -> str:
+    """Return a sentence of ours with examples and labels called what they are in a kind of task: words and tags."""
+    return renamed(text, CALLED.get(kind, {}))
+
+
 @dataclass(frozen=True)
 class Task:
     """A target and its kind.
@@ -106,6 +115,10 @@ class Task:
                 got=f"{len(self.labels):,}, such as {self.labels[0]!r}",
                 hint="name another --target, join rare labels into one, or use --task regression for a number",
             )
+
+    def called(self, text: str) -> str:
+        """Return a sentence of ours with examples and labels called what they are; see `tasks.called`."""
+        return called(text, self.kind)
 
     @property
     def form(self) -> Form:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headstart.errors import OptionError
@@ -35,6 +35,18 @@ def printable(name: str) -> str:
 def capital(words: str) -> str:
     """Return words as a sentence begins: names within keep their own letters."""
     return words[:1].upper() + words[1:]
+
+
+QUOTED = r"(?<!\w)'[^']*'(?!\w)"
+"""What a message says in a user's own words."""
+
+
+def renamed(text: str, nouns: Mapping[str, str]) -> str:
+    """Return a sentence with nouns, and their plurals, replaced by others; names, options and what is quoted stay."""
+    if not nouns:
+        return text
+    found = re.compile(rf"{QUOTED}|(?<![-\w/.])({'|'.join(nouns)})(?=s?(?![-\w/]|\.\w))")
+    return found.sub(lambda match: nouns[match[1]] if match[1] else match[0], text)
 
 
 def count(number: int, noun: str, nouns: str | None = None) -> str:

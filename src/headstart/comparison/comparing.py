@@ -131,6 +131,6 @@ def compare(
         tuple(record["arms"]),
         proof,
         record["plan"],
-        (*dataset.notes, *([held_out] if held_out else []), *record["notes"]),
-        (*check(dataset), *proof.findings),
+        tuple(map(dataset.called, (*dataset.notes, *([held_out] if held_out else []), *record["notes"]))),
+        dataset.told((*check(dataset), *proof.findings)),
     )

@@ -163,6 +163,10 @@ class Proof:
     forecast: Forecast | None = None
     foretold: Foretold | None = None
 
+    def called(self, text: str) -> str:
+        """Return a sentence of ours with examples, labels and groups called what they are."""
+        return self.tested.data.called(text)
+
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
@@ -174,7 +178,7 @@ class Proof:
             HARMS: f"transfer harms: {ours} is behind {theirs}:",
         }.get(self.verdict.word, f"no proven benefit: {ours} against {theirs},")
         kept = "" if self.chosen == "with" else f"; the model without transfer ({theirs}) is the one that was saved"
-        return f"{words} {self.verdict.words}{kept}"
+        return f"{words} {self.called(self.verdict.words)}{kept}"
 
     @property
     def seconds_to_match(self) -> tuple[float, bool] | None:
@@ -193,11 +197,10 @@ class Proof:
     @property
     def gaps_in_words(self) -> list[tuple[str, str]]:
         """Each gap's name and its error, and the errors by seed: shares of wrong answers or, of numbers, squared."""
-        is_share = self.tested.data.task.form == "label"
-        rows = [(GAPS[name], f"{100 * one:.1f} %" if is_share else f"{one:.3f}") for name, one in self.gaps.items()]
+        times, form, unit = (100, ".1f", " %") if self.tested.data.task.form == "label" else (1, ".3f", "")
+        rows = [(self.called(GAPS[name]), f"{times * one:{form}}{unit}") for name, one in self.gaps.items()]
         if self.seeds:
-            shown = ", ".join(f"{100 * one:.1f}" if is_share else f"{one:.3f}" for one in self.seeds)
-            rows.append((BY_SEED, shown + (" %" if is_share else "")))
+            rows.append((BY_SEED, ", ".join(f"{times * one:{form}}" for one in self.seeds) + unit))
         elif self.untried:
             rows.append((BY_SEED, f"not tried: {seconds_in_words(self.untried)} more"))
         return rows

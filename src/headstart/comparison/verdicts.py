@@ -162,8 +162,8 @@ def _described(
 ) -> dict[str, Difference]:
     if task.kind == "tagging" and units is not None:
         texts = units if breaks is None else breaks
-        ours, theirs = (metrics.entities(task, truth, outputs, texts)["entity_f1"] for outputs in (one, other))
-        return {"entity_f1": difference_of_metrics(ours, theirs, units)}
+        ours, theirs = (metrics.entities(task, truth, outputs, texts).get("entity_f1") for outputs in (one, other))
+        return {} if ours is None or theirs is None else {"entity_f1": difference_of_metrics(ours, theirs, units)}
     if task.form != "label" or len(task.labels) != 2 or set(np.unique(truth).tolist()) != {0, 1}:
         return {}
     return {"auroc": difference_of_auroc(truth == 1, one[:, 1], other[:, 1], units)}

@@ -24,7 +24,7 @@ def check(dataset: Dataset) -> tuple[Finding, ...]:
     _require_something_to_learn(dataset)
     about = summary_findings(dataset) if dataset.task.form == "text" else _label_findings(dataset)
     own = (*dataset.findings, *about, *_copy_findings(dataset.wholes))
-    return (*own, *_split_findings(dataset.wholes), *_unseen_findings(dataset))
+    return dataset.told((*own, *_split_findings(dataset.wholes), *_unseen_findings(dataset)))
 
 
 def _require_something_to_learn(dataset: Dataset) -> None:
@@ -37,11 +37,12 @@ def _require_something_to_learn(dataset: Dataset) -> None:
             return
     if len(distinct) < 2:
         noun = {"number": "value", "text": "summary"}.get(dataset.task.form, "class")
+        noun = "tag" if dataset.task.kind == "tagging" else noun
         raise DataError(
             f"there is only one {noun} in {dataset.task.target!r}: nothing to learn.",
             expected="two or more classes" if noun == "class" else f"{noun}s that differ".replace("ys", "ies"),
             got=repr(next(iter(distinct), "none")),
-            hint="name another --target, or check the folders",
+            hint="name another --target" + (", or check the folders" if noun == "class" else ""),
         )
 
 
@@ -150,7 +151,8 @@ def _split_findings(dataset: Dataset) -> list[Finding]:
     across = _crossing(dataset.contents, given)
     if across:
         names = _pair_names(dataset, across)
-        text = f"{count(len(across), 'example')} in more than one given split (exact copies): {names}"
+        noun = "text" if dataset.task.form == "text" else "example"
+        text = f"{count(len(across), noun)} in more than one given split (exact copies): {names}"
         findings.append(Finding("copies_across_splits", text))
     near = [(one, other) for one, other in _only_near(dataset) if given[one] != given[other]]
     if near:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -18,7 +18,7 @@ from headstart.data.images import ImageInput
 from headstart.data.words import Word, texts_of
 from headstart.errors import DataError, OptionError
 from headstart.tasks import Task, Value
-from headstart.wording import count
+from headstart.wording import count, renamed
 
 Modality: TypeAlias = Literal["image", "text", "series"]
 Split: TypeAlias = Literal["train", "validation", "test"]
@@ -226,6 +226,18 @@ class Dataset:
     def breaks(self) -> np.ndarray | None:
         """The number (n,) of the text that each tagged word stands in; None of other examples."""
         return texts_of(self.inputs) if self.task.kind == "tagging" else None
+
+    def called(self, text: str) -> str:
+        """Return a sentence of ours with examples, labels and groups called what they are; see `Task.called`.
+
+        Groups are texts where tagged words have no other group.
+        """
+        is_text = self.task.kind == "tagging" and self.wholes.groups is None
+        return renamed(self.task.called(text), {"group": "text"} if is_text else {})
+
+    def told(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """Return findings with examples, labels and groups called what they are."""
+        return tuple(replace(one, text=self.called(one.text)) for one in findings)
 
     @cached_property
     def first_words(self) -> np.ndarray:

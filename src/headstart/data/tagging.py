@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -15,17 +16,27 @@ import numpy as np
 
 from headstart.data.dataset import Dataset, Finding
 from headstart.data.words import Word, tagged_by, words_of
-from headstart.entities import OUTSIDE, SCHEME, Entity, in_bio, marked
+from headstart.entities import SCHEME, Entity, in_bio, marked
 from headstart.errors import DataError
-from headstart.wording import count, some
+from headstart.wording import count, renamed, some
+
+MOSTLY = 0.9
+"""The share of cells that hold tags where a column is meant to: the others are refused, not taken for classes."""
+
+SEPARATOR = re.compile(r"[\s,;]+")
+FIELDS = ("start", "end", "label")
 
 
 def is_tagging(cells: Sequence[Any]) -> bool:
-    """Tell whether all cells of a column hold tags, or all hold entities, and any of them marks one."""
-    if all(map(are_tags, cells)):
-        are_several = any(len(_listed(cell)) > 1 for cell in cells)
-        return are_several and any(part != OUTSIDE for cell in cells for part in _listed(cell))
-    return bool(cells) and all(map(are_entities, cells)) and any(_entities(cell) for cell in cells)
+    """Tell whether a column holds tags, one cell in ten may be a slip, or entities, and any of them.
+
+    Tags are more than one in some cell: single ones are classes.
+    """
+    if not cells:
+        return False
+    if sum(map(are_tags, cells)) >= MOSTLY * len(cells):
+        return any(len(_listed(cell)) > 1 for cell in cells if are_tags(cell))
+    return all(map(are_entities, cells)) and any(map(_holds, cells))
 
 
 def are_tags(cell: Any) -> bool:
@@ -48,7 +59,12 @@ def read_tagging(cell: Any, name: str, row: str) -> tuple[str, ...] | tuple[Enti
     Raises:
         DataError: it holds neither.
     """
-    entities = _entities(cell)
+    try:
+        entities = _entities(cell)
+    except DataError as error:
+        raise DataError(
+            f"{row} of {name!r}: {error.problem}", expected=error.expected, got=error.got, hint=error.hint
+        ) from None
     if entities is not None:
         return tuple(entities)
     tags = [str(part) for part in _listed(cell)]
@@ -58,15 +74,24 @@ def read_tagging(cell: Any, name: str, row: str) -> tuple[str, ...] | tuple[Enti
             f"{row} of {name!r} holds what is no tag.",
             expected="O, B-x or I-x for each word, or entities with start, end and label",
             got=repr(wrong),
+            hint="--task classification where cells are classes",
         )
     return tuple(tags)
 
 
+def _holds(cell: Any) -> bool:
+    """Tell whether a cell of entities holds any, good or bad."""
+    try:
+        return bool(_entities(cell))
+    except DataError:
+        return True
+
+
 def _listed(cell: Any) -> list[Any]:
-    """Return the parts of a cell: those of a list, or what stands between blanks."""
+    """Return the parts of a cell: those of a list, or what stands between blanks, commas or semicolons."""
     if isinstance(cell, str):
         found = _written(cell)
-        return found if isinstance(found, list) else cell.split()
+        return found if isinstance(found, list) else [part for part in SEPARATOR.split(cell) if part]
     return list(cell) if isinstance(cell, Sequence | np.ndarray) else []
 
 
@@ -91,12 +116,14 @@ def _entities(cell: Any) -> list[Entity] | None:
         return None
     found = []
     for one in cell:
-        fields = [one.get(key) for key in ("start", "end", "label")] if isinstance(one, Mapping) else one
+        fields = [one.get(key) for key in FIELDS] if isinstance(one, Mapping) else one
         if isinstance(fields, str) or not isinstance(fields, Sequence) or len(fields) != 3:
             return None
         start, end, label = fields
         if not (_is_place(start) and _is_place(end) and isinstance(label, str)) or start is None or end is None:
-            return None
+            if not isinstance(one, Mapping) or not set(FIELDS) <= set(one):
+                return None
+            raise DataError("an entity's place is no number of characters.", expected="start and end", got=f"{fields}")
         found.append(Entity(int(start), int(end), "_".join(label.split())))
     found.sort(key=lambda entity: entity.start)
     overlapping = next(((one, other) for one, other in pairwise(found) if other.start < one.end), None)
@@ -135,8 +162,9 @@ def apart(texts: Dataset) -> Dataset:
     if not any(own for own, fits in zip(words, fitting, strict=True) if fits):
         raise DataError(
             f"the tags of {texts.task.target!r} fit no text.",
-            expected="a tag for each word, blanks between them",
+            expected="a tag for each word, which is what stands between blanks",
             got=findings[0].text if findings else "no word",
+            hint="--task classification or multilabel where these are no tags",
         )
     place = np.repeat(np.arange(len(texts)), [len(own) * fits for own, fits in zip(words, fitting, strict=True)])
     chosen = [word for own, fits in zip(words, fitting, strict=True) if fits for word in own]
@@ -151,7 +179,7 @@ def apart(texts: Dataset) -> Dataset:
         contents=tuple(word.content for word in chosen),
         values=values,
         task=task,
-        findings=(*texts.findings, *findings),
+        findings=(*(replace(one, text=renamed(one.text, {"example": "text"})) for one in texts.findings), *findings),
     )
 
 

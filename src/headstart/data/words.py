@@ -22,6 +22,15 @@ NEAR = 60
 SHOWN = 160
 """Characters that are shown on either side of a word."""
 
+TRAILING = ",.;:!?"
+CLOSES = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "“"}
+"""Signs that enclose, by what opens: what closes."""
+
+APOSTROPHES = "'’"
+OPENS = {closing: opening for opening, closing in CLOSES.items()}
+INITIALS = re.compile(r"(?<!\w)(?:[^\W\d_]\.){2,}$")
+"""Letters that each have a full stop, the last of which is theirs."""
+
 BETWEEN = re.compile(r"\W")
 
 
@@ -104,7 +113,7 @@ def tagged_by(entities: Sequence[Entity], words: Sequence[Word]) -> list[str]:
     return tags
 
 
-def tagging_of(words: Sequence[Word], answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def tagging_of(words: Sequence[Word], answers: Sequence[dict[str, Any]], splitting: str) -> dict[str, Any]:
     """Return what is said of a text: its words, their tags, and the entities that these make.
 
     An entity is as sure as the least sure of its words.
@@ -112,15 +121,44 @@ def tagging_of(words: Sequence[Word], answers: Sequence[dict[str, Any]]) -> dict
     Args:
         words: of the text, in order.
         answers: for each of them its label and its probability.
+        splitting: what a word is; of what stands between blanks an entity leaves out the signs around it.
     """
     tags = in_bio([one["label"] for one in answers])
     entities = []
     for one in entities_in(tags):
-        start, end = words[one.start].start, words[one.end - 1].end
+        own = words[one.start : one.end]
+        start, end = bare(own) if splitting == "blanks" else (own[0].start, own[-1].end)
         sure = min(answer["probability"] for answer in answers[one.start : one.end])
-        text = words[one.start].text[start:end]
+        text = own[0].text[start:end]
         entities.append({"label": one.label, "text": text, "start": start, "end": end, "probability": sure})
     return {"words": [str(word) for word in words], "tags": tags, "entities": entities}
+
+
+def bare(words: Sequence[Word]) -> tuple[int, int]:
+    """Return where words begin and end in their text without the signs that trail them and what encloses them.
+
+    A bracket or a quotation mark stays where its partner lies within, and so do the full stop of initials ("U.S.") and
+    a word that is all signs.
+    """
+    text, start, end = words[0].text, words[0].start, words[-1].end
+    may_start, may_end = (any(map(str.isalnum, str(word))) for word in (words[0], words[-1]))
+    while True:
+        before, after = _around(text[start:end])
+        if not (before or after) or (before and not may_start) or (after and not may_end):
+            return start, end
+        start, end = start + before, end - after
+
+
+def _around(part: str) -> tuple[int, int]:
+    """Return how many signs, one at most on either side, do not belong to a part of a text."""
+    first, last, within = part[0], part[-1], part[1:-1]
+    if last in TRAILING and not INITIALS.search(part):
+        return 0, 1
+    if CLOSES.get(first) == last and last not in within:
+        return 1, 1
+    if first in CLOSES and first not in APOSTROPHES and CLOSES[first] not in part[1:]:
+        return 1, 0
+    return 0, int(last in OPENS and last not in APOSTROPHES and OPENS[last] not in part[:-1])
 
 
 def texts_of(inputs: Sequence[object]) -> np.ndarray:

@@ -226,7 +226,7 @@ def rank(
     )
     cards = [one.card for one in found.contenders if one.card is not None]
     licences = [one for card in cards for one in licence_findings(card)] if use == COMMERCIAL else []
-    return replace(found, notes=(held, *found.notes), findings=(*check(dataset), *licences))
+    return replace(found, notes=tuple(map(dataset.called, (held, *found.notes))), findings=(*check(dataset), *licences))
 
 
 @undisturbed()

@@ -78,6 +78,7 @@ def render(result: Result, command: str, json_name: str = "") -> str:
     """Return the page as HTML that stands by itself."""
     proof, task = result.proof, result.model.task
     context = {
+        "called": proof.called,
         "title": f"{result.data}: {task.kind} of {task.target!r}",
         "sentence": f"{capital(proof.sentence)}.",
         "tone": {HELPS: "helps", HARMS: "harms"}.get(proof.verdict.word if proof.verdict else "", ""),
@@ -118,18 +119,18 @@ def _facts(result: Result) -> list[dict[str, str]]:
     facts = [
         {
             "value": measure_in_words(headline, result.evaluation.metrics[headline]),
-            "words": f"{TITLES.get(headline, headline)} on {count(result.evaluation.n, 'test example')}",
+            "words": proof.called(f"{TITLES.get(headline, headline)} on {count(result.evaluation.n, 'test example')}"),
         }
     ]
     if proof.labels is not None and proof.labels.low > proof.labels.given:
-        words = f"labels {proof.labels.by} would need, in place of {proof.labels.given:,}"
+        words = proof.called(f"labels {proof.labels.by} would need, in place of {proof.labels.given:,}")
         facts.append({"value": proof.labels.words, "words": words})
     if "with" in proof.cpu and "without" in proof.cpu:
         words = f"CPU-seconds to learn, beside {proof.cpu['without']:.1f} without transfer"
         facts.append({"value": f"{proof.cpu['with']:.1f} s", "words": words})
     facts.append({"value": f"{result.seconds['total']:.0f} s", "words": "for all of it, on this machine"})
     sets = ", ".join(f"{n:,} {name}" for name, n in result.n.items() if n)
-    facts.append({"value": f"{sum(result.n.values()):,} examples", "words": sets})
+    facts.append({"value": proof.called(f"{sum(result.n.values()):,} examples"), "words": sets})
     return facts
 
 
@@ -138,10 +139,15 @@ def _arms(result: Result) -> dict[str, Any]:
     if not arms:
         return {"arms": []}
     headline = arms[0]["headline"]
-    rows = [(arm_in_words(arm), Measure(**arm["metrics"][headline]), arm["chosen"]) for arm in arms]
+    called = result.proof.called
+    rows = [
+        (called(arm_in_words(arm)), Measure(**arm["metrics"][headline]), arm["chosen"])
+        for arm in arms
+        if headline in arm["metrics"]
+    ]
     return {
         "arms": arms,
-        "why": f"{capital(why_chosen(arms))}.",
+        "why": called(f"{capital(why_chosen(arms))}."),
         "arms_n": f"{rows[0][1].n:,}",
         "arms_drawing": plots.arms(rows, TITLES.get(headline, headline)),
     }
@@ -186,7 +192,7 @@ def _metrics(result: Result) -> dict[str, Any]:
     if also:
         words += f" Described, not claimed: {', '.join(also)} with transfer."
     names = [LOCAL.get(name, name) if evaluation.task.form == "path" else name for name in names]
-    return {"columns": ["this model", *names], "metrics": rows, "test_words": words}
+    return {"columns": ["this model", *names], "metrics": rows, "test_words": proof.called(words)}
 
 
 def _curves(result: Result) -> dict[str, Any]:
@@ -200,19 +206,21 @@ def _curves(result: Result) -> dict[str, Any]:
     measure = {"label": "share of wrong answers"}.get(result.model.task.form, "quadratic error")
     is_curve = any(one.side == "with" for one in proof.curves)
     reached = None if is_curve or proof.reached is None else proof.reached
-    return {"curve_words": words, "curve_drawing": plots.learning_curves(drawn, reached, measure)}
+    drawing = plots.learning_curves(drawn, reached, measure, proof.called("labels learned from"))
+    return {"curve_words": proof.called(words), "curve_drawing": drawing}
 
 
 def _gaps(result: Result) -> dict[str, Any]:
     form, record, forgotten = result.model.task.form, result.model.record, result.proof.forgetting
+    called = result.proof.called
     words = "A gap between what was learned from and what was not is memory. "
     words += "Shuffled labels are what the head alone can learn by heart where there is nothing to learn."
     return {
         "gaps": result.proof.gaps_in_words,
         "gap_measure": GAP_MEASURES.get(form, "quadratic error"),
-        "gap_words": words,
-        "forgetting": "" if forgotten is None else f"{capital(forgotten.sentence)}.",
-        "training_drawing": plots.training_curves(record) if record.get("curve") else "",
+        "gap_words": called(words),
+        "forgetting": "" if forgotten is None else called(f"{capital(forgotten.sentence)}."),
+        "training_drawing": plots.training_curves(record, called(plots.FOLDS)) if record.get("curve") else "",
     }
 
 

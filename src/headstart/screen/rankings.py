@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from headstart.screen.terminal import OUT, show_findings, show_notes, table_of
+from headstart.tasks import called
 from headstart.telling import TITLES, measure_in_words
 from headstart.wording import plural
 
@@ -47,8 +48,8 @@ def show_ranking(ranking: Ranking) -> None:
     """Print how sources stand, where the best one is read best, and whether transfer is worth it."""
     n = f"{ranking.n:,} training examples" + (f" ({ranking.units:,} units)" if ranking.units < ranking.n else "")
     OUT.print()
-    OUT.print(Text(ranking.data, style="bold") + Text(f": {ranking.kind} of {ranking.target!r}, {n}"))
-    show_notes(ranking.notes)
+    OUT.print(Text(ranking.data, style="bold") + Text(f": {ranking.kind} of {ranking.target!r}, {_called(n, ranking)}"))
+    show_notes([_called(note, ranking) for note in ranking.notes])
     show_findings(ranking.findings)
     show_contenders(
         ranking, ranking.contenders, "sources, by a linear probe out of fold; = cannot be told from the best"
@@ -58,7 +59,7 @@ def show_ranking(ranking: Ranking) -> None:
         show_contenders(ranking, ranking.cuts, title, by_cut=True)
     OUT.print(Text(f"advice: {ranking.advice.word}", style="bold"))
     for reason in (*ranking.advice.reasons, *ranking.outlook.words):
-        OUT.print(f"  {reason}")
+        OUT.print(f"  {_called(reason, ranking)}")
     if ranking.best_cut is not None:
         weighed = ", ".join(f"{cut} {weight:.0%}" for cut, weight in ranking.weights.items() if weight >= SHOWN_WEIGHT)
         level, more = ranking.deepest_cut, ""
@@ -71,6 +72,10 @@ def show_ranking(ranking: Ranking) -> None:
         OUT.print(Text(f"  of all cuts together they weigh: {weighed}", style="dim"))
     _show_scores(ranking.contenders)
     _show_prices([one for one in ranking.contenders if one.card is not None])
+
+
+def _called(text: str, ranking: Ranking) -> str:
+    return called(text, ranking.kind)
 
 
 def _place(cut: int | str | None) -> str:
@@ -100,7 +105,7 @@ def _show_scores(contenders: Sequence[Contender]) -> None:
 
 
 def _show_prices(sources: Sequence[Contender]) -> None:
-    table = table_of("what the sources are, and what they take: weights, and features of all examples")
+    table = table_of("what the sources are, and what they take: weights, and features of all inputs")
     table.add_column("source", overflow="fold")
     for column in ("parameters", "memory"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -51,7 +51,7 @@ BESIDE = 2
 def show_result(result: Result) -> None:
     """Print what the main job made and found."""
     model, groups = result.model, ""
-    whole, part = ("texts", "words: ") if model.task.words else ("groups", "")
+    whole, part = result.proof.called("groups"), "words: " if model.task.words else ""
     if result.groups:
         groups = f" ({whole}: " + ", ".join(f"{count:,} {name}" for name, count in result.groups.items()) + ")"
     show_question(result.data, f"{model.task.kind} of {model.task.target!r}, {part}{_sets(result.n)}{groups}")
@@ -61,7 +61,7 @@ def show_result(result: Result) -> None:
     if result.ranking is not None:
         title = "sources, by a linear probe out of fold; = cannot be told from the best; the first is taken"
         show_contenders(result.ranking, result.ranking.contenders, title)
-    show_arms(model.record["arms"])
+    show_arms(model.record["arms"], model.task.called)
     show_evaluation(result.evaluation, result.proof)
     _show_seconds(result.seconds)
     said, took = (sum(one) for one in zip(*result.forecast.values(), strict=True))
@@ -110,8 +110,9 @@ def show_kept(kept: Mapping[str, Mapping[str, float]]) -> None:
 def show_model(model: Model, path: object) -> None:
     """Print what an adaptation made."""
     _show_made(model)
-    show_notes(model.record["notes"])
-    OUT.print(f"{model.task.kind} of {model.task.target!r}, learned from {model.record['n']['train']:,} examples")
+    show_notes([model.task.called(note) for note in model.record["notes"]])
+    words = model.task.called(f"learned from {model.record['n']['train']:,} examples")
+    OUT.print(f"{model.task.kind} of {model.task.target!r}, {words}")
     OUT.print(f"saved {path}")
 
 
@@ -137,26 +138,31 @@ def _show_made(model: Model) -> None:
     OUT.print(f"backbone {record['backbone']}, {words}")
 
 
-def show_arms(arms: Sequence[dict[str, Any]]) -> None:
-    """Print how the strategies stood on training examples they had not learned from, and which was chosen."""
+def show_arms(arms: Sequence[dict[str, Any]], called: Callable[[str], str] = str) -> None:
+    """Print how the strategies stood on training examples they had not learned from, and which was chosen.
+
+    Args:
+        arms: as JSON holds them.
+        called: says a sentence with examples called what they are.
+    """
     if not arms:
         return
     headline = arms[0]["headline"]
     n = arms[0]["metrics"][headline]["n"]
-    table = table_of(f"strategies on {n:,} examples they had not learned from; none of them is a test example")
+    table = table_of(called(f"strategies on {n:,} examples they had not learned from; none of them is a test example"))
     table.add_column("")
     for column in (TITLES.get(headline, headline), "error ↓", "behind the best"):
         table.add_column(column, justify="right", no_wrap=True)
     for arm in arms:
-        name = arm_in_words(arm)
+        name, own = called(arm_in_words(arm)), arm["metrics"].get(headline)
         behind = "" if not arm["behind"] else f"{arm['behind']:.4f} ± {arm['standard_error']:.4f}"
         style = "bold" if arm["chosen"] else ""
-        shown = measure_in_words(headline, Measure(**arm["metrics"][headline]))
+        shown = measure_in_words(headline, None if own is None else Measure(**own))
         table.add_row(name + (" ← chosen" if arm["chosen"] else ""), shown, f"{arm['error']:.4f}", behind, style=style)
     OUT.print(table)
     squared = "how far what is answered (a probability, or a number) lies from the truth, squared; 0 is perfect"
     words = f"error: {ERRORS.get(headline, squared)}"
-    OUT.print(why_chosen(arms))
+    OUT.print(called(why_chosen(arms)))
     OUT.print(Text(words, style="dim"))
 
 
@@ -165,7 +171,7 @@ def show_comparison(found: Comparison) -> None:
     show_question(found.data, f"{found.kind} of {found.target!r}, {_sets(found.n)}")
     show_notes(found.notes)
     show_findings(found.findings)
-    show_arms(found.arms)
+    show_arms(found.arms, found.proof.called)
     show_proof(found.proof)
 
 
@@ -173,19 +179,19 @@ def show_proof(proof: Proof) -> None:
     """Print the verdict, and what transfer was worth."""
     OUT.print(Text(proof.sentence, style="bold"))
     if proof.forecast is not None:
-        OUT.print(proof.forecast.words)
+        OUT.print(proof.called(proof.forecast.words))
     if proof.foretold is not None:
         OUT.print(proof.foretold.words)
     if proof.labels is not None:
-        OUT.print(proof.labels.sentence)
+        OUT.print(proof.called(proof.labels.sentence))
     if "with" in proof.cpu and "without" in proof.cpu:
         words = f"learning took {proof.cpu['with']:.1f} CPU-seconds with transfer, {proof.cpu['without']:.1f} without"
         matched = proof.seconds_to_match
         if matched is not None:
             words += f"; with as many labels as it needs, {'more than ' if matched[1] else ''}{matched[0]:.1f}"
-        OUT.print(words)
+        OUT.print(proof.called(words))
     if proof.forgetting is not None:
-        OUT.print(proof.forgetting.sentence)
+        OUT.print(proof.called(proof.forgetting.sentence))
     words = "; ".join(f"{name} {error}" for name, error in proof.gaps_in_words)
     OUT.print(Text(f"errors: {words}", style="dim"))
 
@@ -196,7 +202,7 @@ def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
         _show_forecasts(evaluation, proof)
         return
     names = list(evaluation.baselines)
-    table = table_of(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %")
+    table = table_of(evaluation.task.called(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %"))
     table.add_column("")
     for column in ("this model", *names):
         table.add_column(column, justify="right", no_wrap=True)
@@ -280,9 +286,10 @@ def show_cache(answer: dict[str, Any], *, cleared: bool) -> None:
 def _class_table(evaluation: Evaluation) -> Table:
     """Return the classes, the hardest first, with what each is most often taken for."""
     rows = sorted(evaluation.per_class, key=lambda row: (row["f1"] is not None, row["f1"] or 0))
-    title = "by class" if len(rows) <= CLASSES_SHOWN else f"the {CLASSES_SHOWN} hardest of {len(rows)} classes"
+    one, several = ("entity", "kinds of entity") if evaluation.task.kind == "tagging" else ("class", "classes")
+    title = f"by {one}" if len(rows) <= CLASSES_SHOWN else f"the {CLASSES_SHOWN} hardest of {len(rows)} {several}"
     table = table_of(title)
-    table.add_column("class", overflow="fold")
+    table.add_column(one, overflow="fold")
     for column in ("n", "recall", "precision", "F1"):
         table.add_column(column, justify="right", no_wrap=True)
     if evaluation.confusion:

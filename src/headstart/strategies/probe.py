@@ -284,10 +284,14 @@ def _choose_weights(
         own = units[trial.seen] if units is not None else None
         texts = None if breaks is None else breaks[trial.seen]
         measured = metrics.measure(task, truth[trial.seen], trial.outputs[trial.seen], own, breaks=texts)
-        scores.append(measured.get("macro_f1") or measured[metrics.HEADLINE[task.kind]])
-    before, after = scores
+        name = next(one for one in ("macro_f1", metrics.HEADLINE[task.kind], *measured) if one in measured)
+        scores.append((name, measured[name]))
+    (name, before), (other, after) = scores
+    if name != other:
+        return plain, False, ()
     words = f"the largest class is {ratio:.0f} times the smallest"
     if after.value > before.value + (before.high - before.low) / FOUR_ERRORS:
-        change = f"macro F1 on examples not fitted {before.value:.3f} without, {after.value:.3f} with"
+        metric = name.replace("_", " ").replace("f1", "F1")
+        change = f"{metric} on examples not fitted {before.value:.3f} without, {after.value:.3f} with"
         return weighed, True, (f"{words}: classes are weighed alike ({change})",)
     return plain, False, (f"{words}; weighing classes alike did not help, so every example counts the same",)
