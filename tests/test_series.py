@@ -550,8 +550,37 @@ def test_commands_take_series(headstart: Callable[..., Any], tmp_path: Path) -> 
     assert headstart("predict", out, path).out.count("\n") == 3 * HORIZON
     compared = headstart("compare", path, *words, "--arms", "majority,classical", "--backbone", "patchtst", "--json")
     assert compared.json["proof"]["sentence"].startswith("nothing was compared")
+    assert "beside_random_walk" in {one["code"] for one in compared.json["warnings"]}
     missing = headstart("fit", path, "--series", "id", "--time", "date", "--target", "y", "--json")
     assert (missing.code, missing.json["problem"]) == (2, "how far ahead is not said.")
     refused = headstart("rank", path, "--horizon", 3, "--json")
     assert refused.code == 2
     assert Future is not None
+
+
+def test_where_nothing_comes_back_the_walk_has_one_name(headstart: Callable[..., Any], tmp_path: Path) -> None:
+    path, out = tmp_path / "prices.csv", tmp_path / "prices.headstart"
+    days, steps = pd.bdate_range("2020-01-01", periods=160), np.random.default_rng(3).normal(size=160)
+    pd.DataFrame({"date": days.strftime("%Y-%m-%d"), "y": 100 + steps.cumsum()}).to_csv(path, index=False)
+    words = ["--time", "date", "--target", "y", "--horizon", HORIZON, "--strategy", "majority"]
+    said = headstart("fit", path, *words, "--backbone", "patchtst", "--out", out)
+    assert said.code == 0, said.err
+    assert "seasonal random walk" not in said.out
+    assert "no transfer: random walk" in said.out
+    assert "the saved model is the random walk: MASE" in " ".join(said.out.split())
+
+
+def test_what_is_ahead_of_the_random_walk_is_good_news() -> None:
+    from headstart.comparison.verdicts import beside_walk
+
+    dice, units = np.random.default_rng(0), np.arange(20)
+    truth = np.column_stack([dice.normal(size=(20, 3)) + 5, np.tile([10.0, 2.0, 10.0], (20, 1)), units])
+    task = path_task(overlap=0)
+    (found,) = beside_walk(task, truth, np.full((20, 27), 5.0), units)
+    assert found.text.startswith("ahead of the random walk: MASE")
+    assert found.is_good
+    (lost,) = beside_walk(task, truth, np.full((20, 27), -5.0), units)
+    assert lost.text.startswith("behind the random walk")
+    assert not lost.is_good
+    (same,) = beside_walk(task, truth, np.zeros((20, 27)), units)
+    assert same.text.startswith("the saved model is the random walk: MASE")

@@ -10,7 +10,8 @@ import numpy as np
 
 from headstart import metrics
 from headstart.comparison.ledger import ALPHA, alpha_at
-from headstart.forecasts import MASE, difference_of_forecasts
+from headstart.data import Finding
+from headstart.forecasts import MASE, difference_of_forecasts, walking
 from headstart.mistakes import errors_of, quadratic_errors
 from headstart.paired import (
     Difference,
@@ -150,6 +151,30 @@ def declared(
         return difference_of_forecasts(task, truth, gaps, units, level)
     theirs, ours = (quadratic_errors(task, truth, outputs) for outputs in (other, one))
     return difference_of_means(theirs, ours, units, level=level)
+
+
+def beside_walk(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None) -> tuple[Finding, ...]:
+    """Say how the saved model stands beside the random walk, which is the rival on prices.
+
+    Args:
+        task: what is predicted; of anything but series nothing is said.
+        truth: (n, h + 4) of the test examples.
+        outputs: (n, h·9).
+        units: (n,) the group of each example.
+    """
+    if task.form != "path":
+        return ()
+    own, theirs = (float(errors_of(task, truth, one).mean()) for one in (outputs, walking(task, len(truth))))
+    if not task.decide(outputs).any():
+        return (Finding("beside_random_walk", f"the saved model is the random walk: MASE {own:.3f}"),)
+    gain = declared(task, truth, outputs, walking(task, len(truth)), units, 1 - ALPHA)
+    words = "no proven benefit over the random walk, which says that nothing changes"
+    if gain.is_claimed:
+        words = "ahead of the random walk" if gain.value > 0 else "behind the random walk"
+    words += f": MASE {own:.3f} against {theirs:.3f}, a difference of {gain.value:+.3f} "
+    words += f"[{gain.low:+.3f}, {gain.high:+.3f}] " if math.isfinite(gain.low) else "from which nothing can be told "
+    is_good = gain.is_claimed and gain.value > 0
+    return (Finding("beside_random_walk", f"{words}({gain.method})", is_good),)
 
 
 def _described(

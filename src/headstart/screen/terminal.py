@@ -56,10 +56,11 @@ def show_notes(notes: Sequence[str]) -> None:
 
 
 def show_findings(findings: Sequence[Finding], *, aside: bool = False) -> None:
-    """Print what is wrong with the data; `aside` of what others read, on standard error."""
+    """Print what is wrong with the data, and what is good to know; `aside` of what others read, on standard error."""
     console = TALK if aside else OUT
     for finding in findings:
-        console.print(Text("! ", style="bold yellow") + Text(finding.text) + Text(f"  [{finding.code}]", style="dim"))
+        mark = Text("✓ ", style="bold green") if finding.is_good else Text("! ", style="bold yellow")
+        console.print(mark + Text(finding.text) + Text(f"  [{finding.code}]", style="dim"))
 
 
 def table_of(title: str) -> Table:
