@@ -113,7 +113,7 @@ def _alone(
     Of exponential smoothing, Theta and ARIMA the median of those is taken that erred least on held-out examples.
     """
     asked = np.flatnonzero(np.ones(len(train), dtype=bool) if held is None else held)
-    shown, methods = train.take(asked), local.FITTED if isinstance(strategy, Classical) else ("seasonal_naive",)
+    shown, methods = train.take(asked), local.FITTED if isinstance(strategy, Classical) else (walk_of(train),)
     found, truth = local.forecasts(histories_of(shown), methods, task.horizon), task.encode(shown.values)
     several = [one for k in range(len(methods), 0, -1) for one in combinations(range(len(methods)), k)]
     each = [local.combined(found[:, list(places)]) for places in several]
@@ -132,6 +132,11 @@ def each_alone(data: Dataset, task: Task) -> dict[str, np.ndarray]:
     found = local.forecasts(histories_of(data), local.METHODS, task.horizon)
     own = {name: local.combined(found[:, place, None]) for place, name in enumerate(local.METHODS)}
     return {**own, CLASSICAL: local.combined(found[:, -len(local.FITTED) :])}
+
+
+def walk_of(data: Dataset) -> str:
+    """Return which walk gives series their last season again: where there is none it is the random walk."""
+    return "seasonal_naive" if any(one.season > 1 for one in histories_of(data)) else "random_walk"
 
 
 def histories_of(data: Dataset) -> list[History]:

@@ -12,7 +12,7 @@ import numpy as np
 from headstart import metrics
 from headstart.arms import Arm, Standing, choose, is_hopeless
 from headstart.backbones.backbone import Backbone
-from headstart.baselines import fit_without
+from headstart.baselines import fit_without, walk_of
 from headstart.frozen.states import Storage
 from headstart.ground import Ground
 from headstart.learning.answers import given_back, kept
@@ -20,10 +20,11 @@ from headstart.learning.tuning import NO_HEAD, Tuning, begin_tuning
 from headstart.mistakes import errors_of, quadratic_errors
 from headstart.plan import FEWEST, Plan
 from headstart.statistics import FEWER_RESAMPLES
-from headstart.strategies import HEAD_ONLY, Learning, Probe, Strategy, ZeroShot
+from headstart.strategies import HEAD_ONLY, Learning, Majority, Probe, Strategy, ZeroShot
 from headstart.strategies.probe import FOLDS, Fitted, is_learned
 from headstart.summarizing import WORDS
 from headstart.tasks import Several, Task
+from headstart.telling import LOCAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,6 +302,7 @@ def _errors(ground: Ground, outputs: np.ndarray, seen: np.ndarray) -> np.ndarray
 def told(ground: Ground, arm: Arm, standing: Standing, *, is_chosen: bool) -> dict[str, Any]:
     """Return how an arm stood, as JSON holds it: on out-of-fold examples only."""
     headline, breaks = metrics.HEADLINE[ground.task.kind], ground.examples.breaks
+    is_walk = ground.task.form == "path" and arm.name == Majority.name
     units = ground.units[arm.seen] if ground.units is not None else None
     measures = metrics.measure(
         ground.task,
@@ -312,7 +314,7 @@ def told(ground: Ground, arm: Arm, standing: Standing, *, is_chosen: bool) -> di
     )
     return {
         "strategy": arm.name,
-        "word": arm.word,
+        "word": LOCAL[walk_of(ground.examples)] if is_walk else arm.word,
         "cut": arm.cut,
         "epoch": arm.epoch,
         "chosen": is_chosen,

@@ -35,8 +35,8 @@ class Evaluation:
         n: examples it was measured on.
         metrics: name to measure.
         baselines: "majority" and, where training examples were at hand, "classical"; where words are tagged "lexicon"
-            in place of the former; of series "random_walk", "drift", "seasonal_naive", "ets", "theta", "arima" and what
-            is combined of the last three, "classical"; each name to measure.
+            in place of the former; of series "random_walk", "drift", "seasonal_naive" where there is a season, "ets",
+            "theta", "arima" and what is combined of the last three, "classical"; each name to measure.
         per_class: precision, recall and F1 of each label.
         confusion: counts (c, c), true label by answer.
         findings: what a reader of the numbers should know.
@@ -200,6 +200,8 @@ def _rivals(
 ) -> dict[str, np.ndarray]:
     if model.task.form == "path":
         own = baselines.each_alone(test, model.task)
+        if baselines.walk_of(test) == "random_walk":
+            del own["seasonal_naive"]  # it is the same
         return own if made is None else own | {baselines.CLASSICAL: made.outputs(test.inputs, contents=test.contents)}
     if model.task.form == "text":
         return _summaries(model, test, train, validation, made)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
-from scipy.stats import t
 
-from headstart.paired import Difference
+from headstart.paired import Difference, by_error, difference_of_means
 from headstart.statistics import Metric, mean_of
 from headstart.tasks import MEDIAN, QUANTILES, Task
 
 TINY = 1e-12
+
+FEWEST_ORIGINS = 3
+"""Below so many origins nothing is told."""
+
+MANY_REACHES = 4
+"""Times as many origins as hang together, from which on their own autocovariances tell something."""
+
+OVERLAPPING = 1.5
+"""Times as much as of futures that lie apart is known of a variance from all that overlap (Lo and MacKinlay 1988)."""
+
+ROUNDING = 0.01
+"""Of a horizon: by how much futures may overlap and still lie apart, since months are unlike."""
+
 MASE = "the mean absolute scaled error (MASE)"
 
 
@@ -88,7 +101,7 @@ def spread_factor(task: Task, truth: np.ndarray, outputs: np.ndarray, units: int
 
     Args:
         task: forecasting.
-        truth: (n, h + 3) of examples that were not learned from.
+        truth: (n, h + 4) of examples that were not learned from.
         outputs: (n, h·9) of them.
         units: series or origins that they are of.
     """
@@ -103,32 +116,100 @@ def spread_factor(task: Task, truth: np.ndarray, outputs: np.ndarray, units: int
     return float(np.clip(np.quantile(scores, level), 0.2, 5.0))
 
 
-def difference_over_time(gaps: np.ndarray, origins: np.ndarray, overlap: int, level: float) -> Difference:
-    """Test a mean gap between losses over origins: Diebold and Mariano (1995), corrected for few of them.
+def difference_of_forecasts(
+    task: Task, truth: np.ndarray, gaps: np.ndarray, units: np.ndarray | None, level: float
+) -> Difference:
+    """Test a mean gap between losses: of few series over origins, of many over series and over times as well.
 
-    Gaps of several series at one origin are averaged. The variance is that of Newey and West (1987), with as many lags
-    as futures overlap, the factor that of Harvey, Leybourne and Newbold (1997, eq. 9), whose Student's t it is.
+    Series of one time are not independent: what moves all of them is one event, however many they are.
+
+    Args:
+        task: forecasting; its `overlap` tells whether units are origins.
+        truth: (n, h + 4).
+        gaps: (n,) by how much the first contender is ahead on each example.
+        units: (n,) the number of each example's series or origin; None where every example stands for itself.
+        level: of the interval, in (0, 1).
+
+    Returns:
+        Of both tests the larger p and the wider interval.
+    """
+    when, own = truth[:, -1], np.arange(len(gaps)) if units is None else units
+    if task.overlap is not None:
+        return difference_over_time(gaps, when, level)
+    over_series = difference_of_means(gaps, np.zeros(len(gaps)), units, level=level)
+    if not _share_time(when, own):
+        return replace(over_series, method="t test over series, taken as independent: they share no time")
+    over_time = difference_over_time(gaps, _joined(when, own), level)
+    seen = [one.detectable for one in (over_series, over_time)]
+    return replace(
+        over_series,
+        low=min(over_series.low, over_time.low),
+        high=max(over_series.high, over_time.high),
+        p=max(over_series.p, over_time.p),
+        method=f"t tests over series and over {over_time.units} origins, the more doubtful of both",
+        detectable=None if None in seen else max(one for one in seen if one is not None),
+    )
+
+
+def difference_over_time(gaps: np.ndarray, when: np.ndarray, level: float) -> Difference:
+    """Test a mean gap between losses over origins, whose futures overlap (Diebold and Mariano 1995).
+
+    Gaps at one time are averaged. Of two origins they are taken to correlate by as much of a future as both share, as
+    sums of independent steps do; how far they scatter is what generalised least squares leave or, where that is more,
+    what origins differ by that lie apart. Where origins are many, four times as many as hang together or more, the
+    variance is not taken for smaller than that of Newey and West (1987) with the factor of Harvey et al.
+    (1997, eq. 9), which asks for no form but of few origins claims far too often. Where any two futures overlap nothing
+    is told.
 
     Args:
         gaps: (n,) by how much the first contender is ahead on each example.
-        origins: (n,) the number of each example's origin, ascending in time.
-        overlap: later origins that a future reaches over.
+        when: (n,) where each example's origin lies in time, in horizons.
         level: of the interval, in (0, 1).
     """
-    places, own = np.unique(origins, return_inverse=True)
-    k = len(places)
-    means = np.bincount(own, gaps) / np.bincount(own)
-    value, words = float(means.mean()), "Diebold-Mariano test over origins, Harvey's correction"
-    if k < 3:
-        return Difference(value, -math.inf, math.inf, 1.0, len(gaps), k, level, words)
-    centred, lags = means - value, min(overlap, k - 2)
-    products = [float(centred[lag:] @ centred[: k - lag]) / k for lag in range(lags + 1)]
-    variance = products[0] + 2 * sum((1 - lag / (lags + 1)) * one for lag, one in enumerate(products) if lag)
-    reach = lags + 1
-    factor = (k + 1 - 2 * reach + reach * (reach - 1) / k) / k
-    error = math.sqrt(max(variance, products[0] / reach) / k / max(factor, 1 / k))
-    if error == 0:
-        return Difference(value, value, value, 1.0 if value == 0 else 0.5 ** (k - 1), len(gaps), k, level, words)
-    half = float(t.ppf(0.5 + level / 2, k - 1)) * error
-    p = float(2 * t.sf(abs(value) / error, k - 1))
-    return Difference(value, value - half, value + half, p, len(gaps), k, level, words)
+    places, own = np.unique(when, return_inverse=True)
+    k, n, value = len(places), len(gaps), float(gaps.mean())
+    words = "Diebold-Mariano test over origins"
+    if k < FEWEST_ORIGINS or places[-1] - places[0] < 1 - ROUNDING:
+        return by_error(value, math.inf, k, n, level, words)
+    shares = np.bincount(own) / n
+    means = np.bincount(own, gaps) / (n * shares)
+    later = places - places[:, None]
+    together = np.maximum(0.0, 1 - np.abs(later))
+    ones = np.linalg.solve(together, np.ones(k))
+    centred = means - (ones @ means) / ones.sum()
+    near = float(centred @ np.linalg.solve(together, centred)) / (k - 1)
+    far = float(((means - means[:, None]) ** 2)[later >= 1 - ROUNDING].mean()) / 2
+    variance = max(near, far) * float(shares @ together @ shares)
+    reach = int(((later > 0) & (later < 1 - ROUNDING)).sum(1).max()) + 1
+    if k >= MANY_REACHES * reach:
+        variance = max(variance, newey_west(k * shares * (means - value), reach))
+        words += ", Harvey's correction"
+    freedom = min(k - 1, OVERLAPPING * float(places[-1] - places[0]))
+    return by_error(value, math.sqrt(variance), k, n, level, words, freedom)
+
+
+def newey_west(centred: np.ndarray, reach: int) -> float:
+    """Return the variance of a mean of what hangs together over `reach` places, with the factor of Harvey et al.
+
+    Args:
+        centred: (k,) about 0, in order of time.
+        reach: places, 1 or more.
+    """
+    k = len(centred)
+    products = [float(centred[lag:] @ centred[: k - lag]) / k for lag in range(reach)]
+    total = products[0] + 2 * sum((1 - lag / reach) * one for lag, one in enumerate(products) if lag)
+    return total / (k + 1 - 2 * reach + reach * (reach - 1) / k)
+
+
+def _share_time(when: np.ndarray, series: np.ndarray) -> bool:
+    """Tell whether futures of two series overlap."""
+    first, last = (np.array([end(when[series == one]) for one in np.unique(series)]) for end in (np.min, np.max))
+    order = np.argsort(first)
+    return bool((first[order][1:] < np.maximum.accumulate(last[order])[:-1] + 1 - ROUNDING).any())
+
+
+def _joined(when: np.ndarray, series: np.ndarray) -> np.ndarray:
+    """Return times (n,) on a grid as wide as series step themselves: those of unlike series that lie nearer are one."""
+    steps = np.concatenate([np.diff(np.unique(when[series == one])) for one in np.unique(series)])
+    width = float(np.median(steps)) if len(steps) else 1.0
+    return np.asarray(-width * np.round((when.max() - when) / width))

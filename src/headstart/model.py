@@ -16,6 +16,7 @@ from headstart.backbones.card import CLASSICAL
 from headstart.backbones.decoders import Script
 from headstart.backbones.writers import Writer, losses_of
 from headstart.checkpoints import under
+from headstart.data.dataset import Finding
 from headstart.data.histories import History, forecast_of
 from headstart.data.inputs import Given, gather
 from headstart.data.words import tagging_of, words_of
@@ -49,11 +50,13 @@ class Prediction:
             tagged {"words", "tags", "entities"}; of series {"series", "forecast"}; of summaries {"summary",
             "sentences"}; of several targets {"targets"}: such an answer each, by name; empty on failure.
         error: why the input could not be read; None on success.
+        findings: what was wrong with the table that it stood in.
     """
 
     input: str
     answer: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    findings: tuple[Finding, ...] = ()
 
     @property
     def label(self) -> str | None:
@@ -79,8 +82,7 @@ def predictions(given: Sequence[Given], answers: Iterable[dict[str, Any]]) -> li
     """Return a prediction for each input, of answers to those that can be read."""
     found = iter(answers)
     return [
-        Prediction(one.name, next(found)) if one.error is None else Prediction(one.name, error=one.error)
-        for one in given
+        Prediction(one.name, {} if one.error else next(found), error=one.error, findings=one.findings) for one in given
     ]
 
 

@@ -141,7 +141,7 @@ def difference_of_means(
     value, k = float(gaps.mean()), len(np.unique(own))
     error = max(standard_error(gaps, own), standard_error(gaps, np.arange(len(gaps))))
     words = "paired t test" if units is None else "t test over groups"
-    return _by_error(value, error, k, len(gaps), level, words)
+    return by_error(value, error, k, len(gaps), level, words)
 
 
 def difference_of_auroc(
@@ -247,7 +247,7 @@ def corrected_t(differences: np.ndarray, test_share: float, *, level: float = LE
     """
     j = len(differences)
     variance = float(np.var(differences, ddof=1)) * (1 / j + test_share / (1 - test_share))
-    return _by_error(
+    return by_error(
         float(np.mean(differences)), math.sqrt(variance), j, j, level, "corrected resampled t test over splits"
     )
 
@@ -284,17 +284,29 @@ def detectable_share(n: int, discordant: float, *, level: float = LEVEL, power: 
     return float(brentq(lacking, 0.0, discordant)) if lacking(discordant) < 0 else None
 
 
-def _by_error(value: float, error: float, k: int, n: int, level: float, words: str) -> Difference:
-    """Return a difference with Student's interval of k - 1 degrees of freedom.
+def by_error(
+    value: float, error: float, k: int, n: int, level: float, words: str, freedom: float | None = None
+) -> Difference:
+    """Return a difference with Student's interval, from its standard error.
 
-    Where all k units differ by the same, the test is the sign test.
+    Where all k units differ by the same, the test is the sign test; an infinite error is of what tells nothing.
+
+    Args:
+        value: the estimate.
+        error: its standard error, 0 or more.
+        k: units.
+        n: examples.
+        level: of the interval, in (0, 1).
+        words: the method.
+        freedom: degrees of it; k - 1 where nothing is said.
     """
     if not math.isfinite(error):
         return Difference(value, -math.inf, math.inf, 1.0, n, k, level, words)
+    freedom = k - 1 if freedom is None else freedom
     if error <= ROUNDING * abs(value):
-        return Difference(value, value, value, 0.5 ** (k - 1) if value else 1.0, n, k, level, words)
-    half = float(t.ppf(0.5 + level / 2, k - 1)) * error
-    p = float(2 * t.sf(abs(value) / error, k - 1))
+        return Difference(value, value, value, 0.5**freedom if value else 1.0, n, k, level, words)
+    half = float(t.ppf(0.5 + level / 2, freedom)) * error
+    p = float(2 * t.sf(abs(value) / error, freedom))
     return Difference(value, value - half, value + half, p, n, k, level, words, _seen_by(error, level))
 
 

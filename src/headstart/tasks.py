@@ -53,21 +53,24 @@ class Future:
         centre: the last value of the history.
         scale: the mean absolute seasonal difference of the history, above 0.
         base: what a change is seen from: the centre or, of a series of changes such as returns, 0.
+        when: where the origin lies in time, in horizons; of series that share no time far from all others.
     """
 
     path: tuple[float, ...]
     centre: float
     scale: float
     base: float
+    when: float = 0.0
 
     @property
     def row(self) -> list[float]:
-        """The path in units of the scale from the centre, then centre, scale and base: (h + 3,)."""
-        return [*((value - self.centre) / self.scale for value in self.path), self.centre, self.scale, self.base]
+        """The path in units of the scale from the centre, then centre, scale, base and when: (h + 4,)."""
+        path = ((value - self.centre) / self.scale for value in self.path)
+        return [*path, self.centre, self.scale, self.base, self.when]
 
 
-BESIDE = 3
-"""Numbers that stand beside the path in the truth: centre, scale and base."""
+BESIDE = 4
+"""Numbers that stand beside the path in the truth: centre, scale, base and when."""
 
 Value: TypeAlias = str | tuple[Any, ...] | float | Future
 
@@ -137,7 +140,7 @@ class Task:
         return self.n_outputs if self.form == "labels" or self.is_remembered else 1
 
     def encode(self, values: Sequence[Value]) -> np.ndarray:
-        """Return the truth: (n,) label indices, (n, c) zeros and ones, (n,) numbers or texts, or (n, h + 3) futures.
+        """Return the truth: (n,) label indices, (n, c) zeros and ones, (n,) numbers or texts, or (n, h + 4) futures.
 
         A label this task does not know becomes -1 (classification) or is left out (multi-label).
         """

@@ -12,16 +12,13 @@ from headstart.wording import count
 STRATEGIES = {
     "majority": "majority",
     "classical": "classical",
-    "zeroshot": "as it is",
+    "zeroshot": "the source as it is",
     "probe": "probe",
     "finetune": "fine-tuning",
     "lora": "LoRA",
     "refine": "REFINE",
     "scratch": "from scratch",
 }
-OF_SERIES = {"majority": "seasonal naive", "classical": "ETS, Theta, ARIMA"}
-"""What is called otherwise where series are forecast."""
-
 LOCAL = {
     "random_walk": "random walk",
     "drift": "random walk with drift",
@@ -29,7 +26,7 @@ LOCAL = {
     "ets": "ETS",
     "theta": "Theta",
     "arima": "ARIMA",
-    "classical": "these combined",
+    "classical": "ETS, Theta, ARIMA combined",
 }
 """What forecasts a history by itself."""
 
@@ -85,7 +82,9 @@ def arm_in_words(arm: dict[str, Any], words: str = ", cut {}") -> str:
 
     One that was given up says so, and what on.
     """
-    own = STRATEGIES | OF_SERIES if arm.get("headline") == "mase" else STRATEGIES
+    own = STRATEGIES
+    if arm.get("headline") == "mase":
+        own = {**STRATEGIES, "majority": arm["word"], "classical": LOCAL["classical"]}
     name = arm["word"] if arm["strategy"] == "finetune" else own[arm["strategy"]]
     place = words.format(arm["cut"]) if isinstance(arm["cut"], int) else ""
     if not arm.get("given_up"):

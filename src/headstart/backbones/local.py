@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
+from threading import Lock
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -26,7 +27,7 @@ from headstart.cache import the_cache
 from headstart.data.histories import History
 from headstart.tasks import QUANTILES
 
-VERSION = 1
+VERSION = 2
 """Goes up whenever a method forecasts otherwise."""
 
 READ = 400
@@ -37,6 +38,9 @@ SEASONAL_TEST = 1.645
 
 FARTHEST = 50.0
 """Times the range of a history beyond which a forecast is taken for a failure of the fit."""
+
+FITTING = Lock()
+"""One fit at a time: what Python does with warnings is common to all threads."""
 
 Path: TypeAlias = tuple[np.ndarray, np.ndarray]
 """The median (h,) of each step, and its standard deviation (h,)."""
@@ -207,9 +211,11 @@ def forecast(history: History, method: str, horizon: int) -> np.ndarray:
     values, season = history.scaled, history.season
     if method in FITTED:
         values = values[-max(READ, 3 * season) :]
+        if not np.ptp(values):
+            return np.stack([np.full(horizon, values[-1]), np.zeros(horizon)])  # Theta sees it rise
         lowest = float(history.values[-len(values) :].min())
         shift = history.centre / history.scale if lowest > 0 else 0.0  # only then may a season be a factor
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with FITTING, warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # optimisers report whatever does not converge
             try:
                 median, spread = BY_NAME[method](values + shift, season, horizon)

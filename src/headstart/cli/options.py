@@ -25,7 +25,9 @@ Kind = Annotated[
 ]
 Series = Annotated[str | None, typer.Option(help="Of a long table to forecast, the column that names the series.")]
 Time = Annotated[str | None, typer.Option(help="Its column of times; inferred where that is plain.")]
-Horizon = Annotated[int | None, typer.Option(help="Steps to forecast; with it series are.")]
+Horizon = Annotated[
+    int | None, typer.Option(help="Steps ahead to forecast; given it, the table is read as series in time.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; docs/json.md names its fields.")]
 Saved = Annotated[str, typer.Argument(help="A model made here: a .headstart folder.")]
 Source = Annotated[

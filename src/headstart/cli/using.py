@@ -122,6 +122,10 @@ def predict(
                 f"none of the {len(predictions)} inputs could be read.", got=f"{failed[0].input}: {failed[0].error}"
             )
         plain = [prediction.as_dict() for prediction in predictions]
-        answer.update({"schema": "headstart.predict/1", "model": model, "n_failed": len(failed), "predictions": plain})
+        findings = list(dict.fromkeys(finding for prediction in predictions for finding in prediction.findings))
+        warnings = [{"code": finding.code, "text": finding.text} for finding in findings]
+        answer.update({"schema": "headstart.predict/1", "model": model, "n_failed": len(failed)})
+        answer.update({"predictions": plain, "warnings": warnings})
         if not as_json:
+            screen.show_findings(findings, aside=True)
             screen.show_predictions(predictions)

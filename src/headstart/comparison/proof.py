@@ -12,14 +12,13 @@ from headstart.adaptation import Adapted, adapt_to
 from headstart.checkpoints import Checkpoints
 from headstart.choosing import Choice
 from headstart.comparison.forgetting import Forgetting, forgotten
-from headstart.comparison.ledger import ALPHA, look_at
+from headstart.comparison.ledger import look_at
 from headstart.comparison.luck import AFFORDABLE, on_luck, seconds_for, seed_spread
-from headstart.comparison.verdicts import HARMS, HELPS, Verdict, declared, judge
+from headstart.comparison.verdicts import HARMS, HELPS, Verdict, beside_walk, judge
 from headstart.comparison.worth import CURVE_OF, in_words, worth_in_labels
 from headstart.curves import Curve, Labels
 from headstart.data import Dataset, Finding, spread
 from headstart.devices import steady, undisturbed
-from headstart.forecasts import walking
 from headstart.ground import Ground
 from headstart.heads import fit_head
 from headstart.mistakes import errors_of
@@ -264,18 +263,21 @@ def prove(
     lucky = on_luck(seeds, task.form == "label")
     seen = Tested(tested, truth, outputs, _held_out(adapted))
     mine = "with" if choice.strategy.transfers else "without"
+    units = np.unique(tested.groups, return_inverse=True)[1] if tested.groups is not None else None
+    walk = beside_walk(task, truth, outputs, units)
     if rival is None or other is None:
         sides, cpu = {mine: in_words(choice, ground)}, {mine: adapted.cpu[0]}
-        alone = Proof(None, sides, mine, None, (), None, overlap, gaps, lucky, seen, cpu, lost, seeds, untried)
+        alone = Proof(
+            None, sides, mine, None, (), None, overlap, gaps, (*walk, *lucky), seen, cpu, lost, seeds, untried
+        )
         return replace(alone, foretold=foretold)
     theirs = rival.outputs(tested.inputs, contents=tested.contents, progress=progress)
     pair = {mine: (outputs, choice), "without" if mine == "with" else "with": (theirs, other)}
-    units = np.unique(tested.groups, return_inverse=True)[1] if tested.groups is not None else None
     look = look_at(tested.contents, tested.values, [pair["with"][0], pair["without"][0]])
     verdict = judge(task, truth, pair["with"][0], pair["without"][0], units, look=look, breaks=tested.breaks)
     worth = worth_in_labels(ground, pair["with"][1], pair["without"][1])
     sides = {name: in_words(one, ground) for name, (_, one) in pair.items()}
-    findings = (*_looks(look), *_attribution(verdict, overlap), *_beside_naive(task, truth, outputs, units), *lucky)
+    findings = (*_looks(look), *_attribution(verdict, overlap), *walk, *lucky)
     cpu = {name: round(seconds, 2) for name, seconds in zip(pair, adapted.cpu, strict=True)}
     return Proof(
         verdict,
@@ -390,21 +392,6 @@ def _memorised(adapted: Adapted) -> float:
 
 def _mean_error(task: Task, truth: np.ndarray, outputs: np.ndarray) -> float:
     return float(errors_of(task, truth, outputs).mean())
-
-
-def _beside_naive(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None) -> tuple[Finding, ...]:
-    """Say how the saved model stands beside the random walk, which is the rival on prices."""
-    if task.form != "path":
-        return ()
-    gain = declared(task, truth, outputs, walking(task, len(truth)), units, 1 - ALPHA)
-    own, theirs = (float(errors_of(task, truth, one).mean()) for one in (outputs, walking(task, len(truth))))
-    sizes = (
-        f"MASE {own:.3f} against {theirs:.3f}, a difference of {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
-    )
-    words = "ahead of the random walk" if gain.value > 0 else "behind the random walk"
-    if not gain.is_claimed:
-        words = "no proven benefit over the random walk, which says that nothing changes"
-    return (Finding("beside_random_walk", f"{words}: {sizes} ({gain.method})"),)
 
 
 def _looks(look: int) -> tuple[Finding, ...]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from headstart import metrics
 from headstart.comparison.ledger import ALPHA, alpha_at
-from headstart.forecasts import MASE, difference_over_time
+from headstart.data import Finding
+from headstart.forecasts import MASE, difference_of_forecasts, walking
 from headstart.mistakes import errors_of, quadratic_errors
 from headstart.paired import (
     Difference,
@@ -78,7 +79,10 @@ class Verdict:
     @property
     def _in_errors(self) -> str:
         """The gain in the error that it is of."""
-        gain, names = self.gain, ("origin", "origins") if "origins" in self.gain.method else ("series", "series")
+        gain, names = (
+            self.gain,
+            ("origin", "origins") if "over series" not in self.gain.method else ("series", "series"),
+        )
         size = f"{gain.value:+.3f} of MASE spared"
         where = f"{count(gain.n, 'forecast')} of {count(gain.units, *names)}"
         if not math.isfinite(gain.low):
@@ -144,11 +148,33 @@ def declared(
         return difference_of_shares(task.decide(one) == truth, task.decide(other) == truth, units, level=level)
     if task.form == "path":
         gaps = errors_of(task, truth, other) - errors_of(task, truth, one)
-        if task.overlap is None or units is None:
-            return difference_of_means(gaps, np.zeros(len(gaps)), units, level=level)
-        return difference_over_time(gaps, units, task.overlap, level)
+        return difference_of_forecasts(task, truth, gaps, units, level)
     theirs, ours = (quadratic_errors(task, truth, outputs) for outputs in (other, one))
     return difference_of_means(theirs, ours, units, level=level)
+
+
+def beside_walk(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.ndarray | None) -> tuple[Finding, ...]:
+    """Say how the saved model stands beside the random walk, which is the rival on prices.
+
+    Args:
+        task: what is predicted; of anything but series nothing is said.
+        truth: (n, h + 4) of the test examples.
+        outputs: (n, h·9).
+        units: (n,) the group of each example.
+    """
+    if task.form != "path":
+        return ()
+    own, theirs = (float(errors_of(task, truth, one).mean()) for one in (outputs, walking(task, len(truth))))
+    if not task.decide(outputs).any():
+        return (Finding("beside_random_walk", f"the saved model is the random walk: MASE {own:.3f}"),)
+    gain = declared(task, truth, outputs, walking(task, len(truth)), units, 1 - ALPHA)
+    words = "no proven benefit over the random walk, which says that nothing changes"
+    if gain.is_claimed:
+        words = "ahead of the random walk" if gain.value > 0 else "behind the random walk"
+    words += f": MASE {own:.3f} against {theirs:.3f}, a difference of {gain.value:+.3f} "
+    words += f"[{gain.low:+.3f}, {gain.high:+.3f}] " if math.isfinite(gain.low) else "from which nothing can be told "
+    is_good = gain.is_claimed and gain.value > 0
+    return (Finding("beside_random_walk", f"{words}({gain.method})", is_good),)
 
 
 def _described(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.baselines import features_without, fit_without, histories_of
+from headstart.baselines import features_without, fit_without
 from headstart.choosing import Choice
 from headstart.curves import Curve, Labels, labels_to_match, learning_curve
 from headstart.ground import Ground
@@ -112,7 +112,6 @@ def _without_in_words(choice: Choice, ground: Ground) -> str:
     if ground.task.form == "text":
         return WORDS[strategy.name].format(ground.backbone.name)
     if ground.task.form == "path":
-        is_plain = all(one.season == 1 for one in histories_of(ground.examples))
-        walk = "the random walk" if is_plain else "the seasonal random walk"
-        return walk if isinstance(strategy, Majority) else in_names(choice.backbone.architecture["methods"])
+        names = in_names(choice.backbone.architecture["methods"])
+        return f"the {names}" if isinstance(strategy, Majority) else names
     return strategy.word

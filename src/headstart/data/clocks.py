@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-DAY = 86_400.0
+from headstart.data.histories import LONGEST, SEASONS
+from headstart.data.times import DAY, are_month_ends, as_texts, months_of
+
 SPANS = (("Y", 360, 372), ("Q", 88, 94), ("M", 27, 32), ("W", 6.9, 7.1), ("D", 0.99, 1.01))
 """Frequencies, by the days that lie between two values at the median."""
+
+MONTHS = {"Y": 12, "Q": 3, "M": 1}
+"""Months of a step, by frequency."""
 
 CROWDED = 0.05
 """The share of values that may fall into one step with another before steps are no longer told by time."""
@@ -20,11 +21,14 @@ CROWDED = 0.05
 SPARSE = 0.3
 """The share of steps that may lack a value before steps are no longer told by time."""
 
-NUMBERED_SEASONS, CLEAR, SURE = (4, 7, 12, 24, 48, 52, 96), 0.3, 4.0
+NUMBERED_SEASONS, CLEAR, SURE, NEARLY = (4, 7, 12, 24, 48, 52, 96), 0.2, 4.0, 0.7
 """Seasons that are looked for where steps are only numbered, and the autocorrelation of differences that makes one
-plain: so much, and so many standard errors."""
+plain: so much, so many standard errors, and more than half a season apart. The shortest counts of those that come
+near the plainest, since whole multiples of a season are as plain."""
 
-YEARS = re.compile(r"[12]\d{3}")
+
+BALANCED = 0.2
+"""Of the standard deviation: how far from 0 the mean of changes may lie."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +39,8 @@ class Clock:
         values: (l,) one a step; what is missing is carried forward from the last one known.
         times: (l,) as text; of a step without a value that of the last one.
         frequency: as `History` has it.
-        filled: steps that had no value.
+        filled: (l,) which steps had no value.
+        step: what lies between two values, at the median: seconds, or numbers.
         doubled: values that were left out, since a later one has the same time or step.
         is_irregular: the times do not tell steps: every value is one.
     """
@@ -43,36 +48,10 @@ class Clock:
     values: np.ndarray
     times: tuple[str, ...]
     frequency: str
-    filled: int = 0
+    filled: np.ndarray
+    step: float
     doubled: int = 0
     is_irregular: bool = False
-
-
-def read_times(cells: Sequence[object]) -> tuple[np.ndarray, bool]:
-    """Return times as seconds (n,), NaN where a cell is none, and whether they are dates; numbers are steps.
-
-    Four digits are a year.
-    """
-    texts = ["" if cell is None else str(cell).strip() for cell in cells]
-    filled = [text for text in texts if text]
-    if filled and all(YEARS.fullmatch(text) for text in filled):
-        return _seconds(texts, "%Y"), True
-    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64, copy=True)
-    if np.isfinite(numbers).sum() > len(texts) / 2 and not all(re.fullmatch(r"\d{8}", text) for text in filled):
-        return numbers, False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandas says which format it guesses
-        for form in ("%Y%m%d", "ISO8601", "mixed"):
-            found = _seconds(texts, form)
-            if np.isfinite(found).sum() > len(texts) / 2:
-                break
-    return found, True
-
-
-def _seconds(texts: Sequence[str], form: str) -> np.ndarray:
-    parsed = pd.to_datetime(pd.Series(list(texts), dtype=object), format=form, errors="coerce", utc=True)
-    seconds = parsed.to_numpy(dtype="datetime64[s]").astype(np.float64)
-    return np.where(parsed.isna().to_numpy(), np.nan, seconds)
 
 
 def wound(seconds: np.ndarray, values: np.ndarray, *, is_date: bool) -> Clock:
@@ -96,28 +75,40 @@ def wound(seconds: np.ndarray, values: np.ndarray, *, is_date: bool) -> Clock:
     places = (ordinals[kept] - ordinals[0]).astype(np.int64)
     grid, times = np.full(total, np.nan), np.full(total, np.nan)
     grid[places], times[places] = values[kept], seconds[kept]
-    filled = int(np.isnan(grid).sum())
-    return Clock(_forward(grid), _texts(_forward(times), is_date), frequency, filled, doubled)
+    written = as_texts(_forward(times), is_date=is_date)
+    return Clock(_forward(grid), written, frequency, np.isnan(grid), step, doubled)
 
 
 def _plain(seconds: np.ndarray, values: np.ndarray, is_date: bool, doubled: int) -> Clock:
     """Return the values as they come, every one a step."""
-    filled = int(np.isnan(values).sum())
-    step = str(float(np.median(np.diff(seconds)))) if is_date and len(seconds) > 1 else ""
-    return Clock(_forward(values), _texts(seconds, is_date), step, filled, doubled, is_irregular=True)
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    frequency, written = str(step) if is_date else "", as_texts(seconds, is_date=is_date)
+    return Clock(_forward(values), written, frequency, np.isnan(values), step, doubled, is_irregular=True)
 
 
 def _frequency(seconds: np.ndarray, is_date: bool) -> tuple[str, float]:
     """Return the frequency, and the length of a step in seconds or in numbers."""
     gaps = np.diff(np.unique(seconds))
-    middle = float(np.median(gaps)) if len(gaps) else 1.0
+    middle = round(float(np.median(gaps)), 6) if len(gaps) else 1.0
     if not is_date:
         return "", middle
     for name, low, high in SPANS:
         if low <= middle / DAY <= high:
             is_work = name == "D" and len(gaps) > 10 and not np.isin(_weekdays(seconds), (5, 6)).any()
-            return ("B" if is_work else name), middle
+            is_end = name in ("M", "Q") and are_month_ends(seconds)
+            return ("B" if is_work else name + "E" * is_end), middle
     return ("h" if middle == 3600.0 else str(middle)), middle
+
+
+def season_of(clock: Clock, known: int) -> int:
+    """Return after how many steps a pattern may come back: by the frequency, or else by the first `known` values."""
+    if clock.frequency in SEASONS:
+        return SEASONS[clock.frequency]
+    if clock.frequency and not clock.is_irregular:
+        steps = round(DAY / clock.step)
+        if 2 <= steps <= LONGEST // 3 and abs(steps * clock.step - DAY) < clock.step / 100:
+            return steps
+    return season_of_numbers(clock.values[max(0, known - LONGEST) : known])
 
 
 def season_of_numbers(values: np.ndarray) -> int:
@@ -125,8 +116,13 @@ def season_of_numbers(values: np.ndarray) -> int:
     steps = np.diff(values)
     lags = [lag for lag in NUMBERED_SEASONS if len(steps) > 3 * lag]
     found = {lag: _correlation(steps, lag) for lag in lags}
-    best = max(found, key=lambda lag: found[lag], default=1)
-    return best if lags and found[best] > max(CLEAR, SURE / len(steps) ** 0.5) else 1
+    plain = [lag for lag in lags if found[lag] > max(CLEAR, SURE / len(steps) ** 0.5, _correlation(steps, lag // 2))]
+    return next((lag for lag in plain if found[lag] > NEARLY * max(found[one] for one in plain)), 1)
+
+
+def are_changes(values: np.ndarray) -> bool:
+    """Tell whether values (l,) go up and down around 0, as returns do: their mean is next to nothing beside them."""
+    return bool(values.min() < 0 < values.max() and abs(values.mean()) < BALANCED * values.std())
 
 
 def _correlation(values: np.ndarray, lag: int) -> float:
@@ -141,9 +137,8 @@ def _weekdays(seconds: np.ndarray) -> np.ndarray:
 
 def _ordinals(seconds: np.ndarray, frequency: str, step: float) -> np.ndarray:
     """Return the number (n,) of each value's step; trading days are counted as they come, holidays or not."""
-    if frequency in ("Y", "Q", "M"):
-        months = seconds.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
-        return np.asarray(months // {"Y": 12, "Q": 3, "M": 1}[frequency])
+    if frequency[:1] in MONTHS:
+        return months_of(seconds) // MONTHS[frequency[0]]
     if frequency == "B":
         return np.unique(np.floor(seconds / DAY), return_inverse=True)[1]
     return np.asarray(np.round((seconds - seconds[0]) / step)).astype(np.int64)
@@ -153,11 +148,3 @@ def _forward(values: np.ndarray) -> np.ndarray:
     """Return values with what is missing taken from the last one known: nothing later may tell of it."""
     places = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))
     return np.asarray(values[places])
-
-
-def _texts(seconds: np.ndarray, is_date: bool) -> tuple[str, ...]:
-    if not is_date:
-        return tuple(f"{number:g}" if number != int(number) else str(int(number)) for number in seconds.tolist())
-    stamps = pd.to_datetime(seconds, unit="s")
-    form = "%Y-%m-%d" if (seconds % DAY == 0).all() else "%Y-%m-%dT%H:%M:%S"
-    return tuple(stamps.strftime(form))

@@ -30,10 +30,11 @@ STRATA_OF_A_NUMBER = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing seen in the data, with a stable code and a sentence in plain words."""
+    """One thing seen in the data, with a stable code and a sentence in plain words; a warning unless it is good."""
 
     code: str
     text: str
+    is_good: bool = False
 
 
 @dataclass(frozen=True, eq=False)

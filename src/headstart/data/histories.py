@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from headstart.data.times import number_text
 from headstart.tasks import Future
 
 LONGEST = 2048
@@ -22,13 +23,15 @@ LEAST = 8
 TINY = 1e-6
 """Of the largest value: what a scale is at least."""
 
-SEASONS = {"Y": 1, "Q": 4, "M": 12, "W": 52, "D": 7, "B": 1, "h": 24}
+SEASONS = {"Y": 1, "Q": 4, "QE": 4, "M": 12, "ME": 12, "W": 52, "D": 7, "B": 1, "h": 24}
 """Steps after which a pattern may come back, by frequency; of trading days ("B") there is no such number."""
 
 WORDS = {
     "Y": "yearly",
     "Q": "quarterly",
+    "QE": "quarterly",
     "M": "monthly",
+    "ME": "monthly",
     "W": "weekly",
     "D": "daily",
     "B": "daily but for weekends",
@@ -46,7 +49,9 @@ class History:
         season: steps after which a pattern may come back, 1 or more; 1 is none.
         name: of the series.
         end: the time of the last value, as text; "" where there are only numbers.
-        frequency: "Y", "Q", "M", "W", "D", "B", "h", or seconds between two values; "" of numbered steps.
+        frequency: "Y", "Q", "M", "W", "D", "B", "h", or seconds between two values; "" of numbered steps. "QE" and
+            "ME" are of month ends.
+        step: what lies between two numbered steps.
     """
 
     values: np.ndarray
@@ -54,6 +59,7 @@ class History:
     name: str = "series"
     end: str = ""
     frequency: str = ""
+    step: float = 1.0
 
     @property
     def centre(self) -> float:
@@ -66,13 +72,22 @@ class History:
 
         Where seasons do not differ it is that of steps, the standard deviation, or 1.
         """
+        return self._measured or 1.0
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing changes that a scale could be of."""
+        return not self._measured
+
+    @cached_property
+    def _measured(self) -> float:
         values, floor = self.values, TINY * max(float(np.abs(self.values).max()), TINY)
         steps = np.abs(np.diff(values))
         seasons = np.abs(values[self.season :] - values[: -self.season])
         for found in (seasons, steps):
             if len(found) and float(found.mean()) > floor:
                 return float(found.mean())
-        return float(values.std()) if float(values.std()) > floor else 1.0
+        return float(values.std()) if float(values.std()) > floor else 0.0
 
     @cached_property
     def scaled(self) -> np.ndarray:
@@ -99,22 +114,23 @@ class History:
         """Return the history whose `array` this is."""
         return cls(np.asarray(array[1:], dtype=np.float64), int(array[0]))
 
-    def future(self, path: np.ndarray) -> Future:
-        """Return what came next (h,), measured by this history."""
-        is_change = bool(self.values.min() < 0 < self.values.max())
-        return Future(tuple(path.tolist()), self.centre, self.scale, 0.0 if is_change else self.centre)
+    def future(self, path: np.ndarray, *, are_changes: bool = False) -> Future:
+        """Return what came next (h,), measured by this history; of changes such as returns, up is above 0."""
+        return Future(tuple(path.tolist()), self.centre, self.scale, 0.0 if are_changes else self.centre)
 
     def times(self, horizon: int) -> list[str]:
         """Return the times of the next steps; their numbers from the origin on where no time is known."""
         if not self.end:
             return [f"+{step}" for step in range(1, horizon + 1)]
         if not self.frequency:
-            return [str(int(float(self.end)) + step) for step in range(1, horizon + 1)]
+            return [number_text(float(self.end) + k * self.step) for k in range(1, horizon + 1)]
         start, steps = pd.Timestamp(self.end), range(1, horizon + 1)
         offsets: dict[str, Any] = {
             "Y": lambda k: pd.DateOffset(years=k),
             "Q": lambda k: pd.DateOffset(months=3 * k),
+            "QE": lambda k: pd.offsets.MonthEnd(3 * k),
             "M": lambda k: pd.DateOffset(months=k),
+            "ME": pd.offsets.MonthEnd,
             "W": lambda k: pd.DateOffset(weeks=k),
             "D": lambda k: pd.DateOffset(days=k),
             "B": pd.offsets.BusinessDay,

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from headstart.data.columns import choose_columns, is_missing, require_column
-from headstart.data.dataset import Dataset, Modality
+from headstart.data.dataset import Dataset, Finding, Modality
 from headstart.data.histories import LEAST, History
 from headstart.data.images import channels_of, open_image, perceptual_hash
 from headstart.data.reading import as_picture
@@ -26,11 +26,12 @@ TEXT_FILES = (".txt", ".text", ".md")
 
 @dataclass(frozen=True)
 class Given:
-    """One input: what it is called, and its value or why it cannot be read."""
+    """One input: what it is called, its value or why it cannot be read, and what was wrong with where it stood."""
 
     name: str
     value: Any = None
     error: str | None = None
+    findings: tuple[Finding, ...] = ()
 
     def checked(self, channels: int) -> Given:
         """Return this input with an error if it cannot be opened, or has another channel count than `channels`."""
@@ -112,7 +113,8 @@ def _series(inputs: object, columns: Sequence[str]) -> list[Given]:
     if isinstance(inputs, str | Path):
         return _series_file(user_path(inputs), columns)
     if isinstance(inputs, pd.DataFrame):
-        return [_known(one) for one in histories_in(inputs, columns[:2], columns[-1])]
+        histories, findings = histories_in(inputs, columns[:2], columns[-1])
+        return [replace(_known(one), findings=findings) for one in histories]
     try:
         return [_known(inputs if isinstance(inputs, History) else History.of(inputs))]
     except (TypeError, ValueError):

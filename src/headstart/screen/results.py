@@ -44,6 +44,13 @@ ERRORS = {
 SHORT = {"weighted_quantile_loss": "WQL ↓", "coverage_80": "in 80 %", "direction": "way"}
 """Titles of columns where there are many."""
 
+LEGEND = (
+    "MASE: the mean absolute error, where 1 is what the last season again errs by within a history; WQL: weighted "
+    "quantile loss; in 80 %: steps that came within the 80 % interval; way: steps that went up or down as the median "
+    "said; combined: the median of those of the three that erred least, held out"
+)
+"""What the columns and rows of forecasts are."""
+
 BESIDE = 2
 """Baselines whose intervals stand on the line of their numbers; of more they stand below."""
 
@@ -226,15 +233,15 @@ def _show_forecasts(evaluation: Evaluation, proof: Proof | None) -> None:
     table = table_of(
         f"on {evaluation.n:,} test origins, the first with 95 % intervals, the others' are in the report; shares in %"
     )
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     for metric in evaluation.metrics:
-        title = SHORT.get(metric) or TITLES.get(metric, metric)
-        table.add_column(title, justify="right", overflow="fold", no_wrap=metric == evaluation.headline)
+        table.add_column(SHORT.get(metric) or TITLES.get(metric, metric), justify="right", no_wrap=True)
     rows = {"this model": evaluation.metrics, **evaluation.baselines}
     for name, measures in sorted(rows.items(), key=lambda row: row[1][evaluation.headline].value):
         cells = [_in_short(metric, measures.get(metric)) for metric in evaluation.metrics]
         table.add_row(LOCAL.get(name, name), *cells, style="bold" if name == "this model" else "")
     OUT.print(table)
+    OUT.print(Text(LEGEND, style="dim"))
     if proof is None:
         OUT.print(Text(evaluation.comparison, style="bold"))
     else:

@@ -55,10 +55,12 @@ def show_notes(notes: Sequence[str]) -> None:
         OUT.print(Text(f"· {note}", style="dim"))
 
 
-def show_findings(findings: Sequence[Finding]) -> None:
-    """Print what is wrong with the data."""
+def show_findings(findings: Sequence[Finding], *, aside: bool = False) -> None:
+    """Print what is wrong with the data, and what is good to know; `aside` of what others read, on standard error."""
+    console = TALK if aside else OUT
     for finding in findings:
-        OUT.print(Text("! ", style="bold yellow") + Text(finding.text) + Text(f"  [{finding.code}]", style="dim"))
+        mark = Text("✓ ", style="bold green") if finding.is_good else Text("! ", style="bold yellow")
+        console.print(mark + Text(finding.text) + Text(f"  [{finding.code}]", style="dim"))
 
 
 def table_of(title: str) -> Table:

@@ -1,0 +1,76 @@
+"""Calendars: where the origins of unlike series lie in the time they share, if they share one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from headstart.data.dataset import Finding
+from headstart.data.histories import History
+from headstart.wording import count, some
+
+DAYS = {"Y": 365.25, "Q": 91.3125, "M": 30.4375, "W": 7.0, "D": 1.0, "B": 1.4, "h": 1 / 24}
+"""Days from a value to the next, by frequency."""
+
+FAR = 1e6
+"""Horizons from one series to the next where they share no time."""
+
+SLACK = 0.01
+"""Of a horizon: by how much times may differ and still be the same."""
+
+
+def in_horizons(histories: Sequence[History], behind: Sequence[int], horizon: int, *, by_origin: bool) -> np.ndarray:
+    """Return where (n,) origins lie in time, in horizons of the slowest series, from the last one on.
+
+    Where steps are only numbered they are counted from the ends of series, which are taken for one time where origins
+    are the units of intervals, and else for times that have nothing in common.
+
+    Args:
+        histories: n of them, each up to its origin.
+        behind: (n,) steps from each origin to the last one of its series.
+        horizon: steps that are forecast.
+        by_origin: whether origins are the units.
+    """
+    if not all(one.frequency for one in histories):
+        _, own = np.unique([one.name for one in histories], return_inverse=True)
+        steps = -np.asarray(behind, dtype=np.float64)
+        return np.asarray((steps - steps.max()) / horizon + (0.0 if by_origin else FAR * own))
+    slowest = max({one.frequency for one in histories}, key=days)
+    stamps = pd.DatetimeIndex(pd.to_datetime([one.end for one in histories], format="ISO8601", utc=True))
+    if slowest in ("Y", "Q", "M"):
+        steps = np.asarray(stamps.year * 12 + stamps.month) / {"Y": 12, "Q": 3, "M": 1}[slowest]
+    elif slowest == "B":
+        days_of = stamps.to_numpy(dtype="datetime64[D]")
+        steps = np.busday_count("1970-01-01", days_of).astype(np.float64)
+    else:
+        steps = stamps.to_numpy(dtype="datetime64[s]").astype(np.float64) / (86_400 * days(slowest))
+    return np.asarray((steps - steps.max()) / horizon, dtype=np.float64)
+
+
+def days(frequency: str) -> float:
+    """Return the days from a value to the next of a frequency that is known."""
+    return DAYS[frequency] if frequency in DAYS else float(frequency) / 86_400
+
+
+def learned_later(histories: Sequence[History], parts: Sequence[str], when: np.ndarray) -> tuple[Finding, ...]:
+    """Say which series are learned from, or chosen on, at times at which others are tested.
+
+    Args:
+        histories: n of them, each up to its origin.
+        parts: (n,) "train", "validation" or "test".
+        when: (n,) where each origin lies in time, in horizons.
+    """
+    tested = np.array(parts) == "test"
+    if not all(one.frequency for one in histories) or not tested.any():
+        return ()
+    later = ~tested & (when + 1 > when[tested].min() + SLACK)
+    names = sorted({histories[place].name for place in np.flatnonzero(later).tolist()})
+    if not names:
+        return ()
+    text = (
+        f"{count(len(names), 'series is', 'series are')} learned from or chosen on at times at which others are "
+        f"tested already, so that what moved all of them is known there: {some(names)}"
+    )
+    return (Finding("learned_later", text),)
