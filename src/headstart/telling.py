@@ -103,15 +103,15 @@ def why_chosen(arms: Sequence[dict[str, Any]]) -> str:
         words = f"{names[chosen]} is taken: {own['why']}"
     elif chosen != best:
         words = (
-            f"{names[best]} was better by {own['behind']:.4f}, no more than chance alone may bring "
-            f"(± {own['standard_error']:.4f}): {names[chosen]} is taken, being simpler"
+            f"{names[best]} was better by {own['behind']:.4f} (± {own['standard_error']:.4f}): {names[chosen]} "
+            "is taken, the first in this order within one standard error of the best"
         )
     elif chosen:
-        simpler = min(arms[:chosen], key=lambda arm: float(arm["behind"]))
+        before = min(arms[:chosen], key=lambda arm: float(arm["behind"]))
         words = (
-            f"{names[chosen]} is taken: the simpler {names[arms.index(simpler)]} was worse by "
-            f"{simpler['behind']:.4f}, more than chance alone may bring (± {simpler['standard_error']:.4f})"
+            f"{names[chosen]} is taken: {names[arms.index(before)]}, which comes before it, was worse by "
+            f"{before['behind']:.4f}, more than one standard error (± {before['standard_error']:.4f})"
         )
     else:
-        words = f"{names[chosen]} is taken: it is the simplest, and none was better"
+        words = f"{names[chosen]} is taken: it comes first, and none was better"
     return f"{words}; ± is one standard error"

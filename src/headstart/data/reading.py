@@ -201,13 +201,13 @@ def _all_examples(
     task, values = (tasks[0], [*read_ones[0][1]]) if len(tasks) == 1 else columns_of.joint_classes(tasks, by_target)
     inputs, names = _inputs(table, columns)
     inspected = _inspect(inputs, columns.modality, progress)
-    written = wordless(values, names) if task.form == "text" else []
+    odd = wordless(values, names) if task.form == "text" else []
     if task.form == "text":
-        values = about(values, inputs)
+        values = [*about(values, inputs)]
         if targets[0][1] is None:
             require_own_words(task, values)
     usable = [value is not None and not seen.fault for value, seen in zip(values, inspected, strict=True)]
-    findings = [*_row_findings(table, columns, names, by_target, inspected), *written]
+    findings = (*_row_findings(table, columns, names, by_target, inspected), *odd)
     if not any(usable):
         raise DataError(
             f"none of the {len(frame)} examples in {table.name} can be used.",

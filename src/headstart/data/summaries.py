@@ -35,13 +35,13 @@ def require_summaries(tasks: Sequence[Task], modality: str) -> None:
         raise OptionError(f"{own.target!r} holds texts, and only texts are summarized.", got=f"{modality}s", hint=hint)
 
 
-def require_own_words(task: Task, summaries: Sequence[Written | None]) -> None:
+def require_own_words(task: Task, values: Sequence[Any]) -> None:
     """Raise a `DataError` where texts that nobody called summaries share hardly a word with what they stand beside.
 
     Raises:
         DataError: they do: they are addresses, names or answers.
     """
-    share = taken_over([one for one in summaries if one is not None])
+    share = taken_over([one for one in values if one is not None])
     if share is not None and share < FOREIGN:
         raise DataError(
             f"{task.target!r} holds texts that are hardly made of the inputs' words: they seem to be no summaries.",
