@@ -26,6 +26,10 @@ WITHOUT = (Majority.name, Classical.name, FromScratch.name)
 Measures = dict[str, Measure]
 
 
+OF_TEXTS = {"majority": "first sentences", "classical": "choice by words"}
+"""What is called so where texts are summarized."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What was measured.
@@ -71,6 +75,8 @@ class Evaluation:
         is_lower = self.headline in metrics.LOWER
         best, ahead = (min, "below") if is_lower else (max, "above")
         rival = best(self.baselines, key=lambda name: self.baselines[name][self.headline].value)
+        if rival in self.ahead:
+            return self._of_pairs(rival)
         ours, theirs = self.metrics[self.headline], self.baselines[rival][self.headline]
         is_plain = self.task.kind == "tagging" and rival == baselines.MAJORITY
         name = f"{rival.replace('_', ' ')} baseline" + (" (one tag for every word)" if is_plain else "")
@@ -84,6 +90,29 @@ class Evaluation:
             words = "no benefit from transfer here" if is_claim else "worse"
             return f"{words}: the interval of the {name} lies wholly {ahead} this model's"
         return f"no clear difference from the {name}: the intervals overlap"
+
+    def _of_pairs(self, rival: str) -> str:
+        gap, name = self.ahead[rival], OF_TEXTS.get(rival, rival)
+        if gap.low > 0:
+            return f"better than the {name}: ahead by {gap.in_points}, text by text"
+        return (
+            f"{'worse than' if gap.high < 0 else 'not shown to differ from'} the {name}: {gap.in_points}, text by text"
+        )
+
+    @property
+    def beside(self) -> dict[str, Measures]:
+        """What is shown beside the model, by what it is called: the baselines and, last, the ceiling."""
+        if self.task.form != "text":
+            return self.baselines
+        return {OF_TEXTS.get(name, name): one for name, one in {**self.baselines, **self.ceilings}.items()}
+
+    @property
+    def gaps(self) -> str:
+        """Say of summaries by how much the headline is ahead of each baseline's, text by text; "" of others."""
+        gaps = {OF_TEXTS.get(name, name): one for name, one in self.ahead.items() if one.low or one.high}
+        parts = [f"of the {name} by {one.in_points}" for name, one in gaps.items()]
+        words = f"ROUGE-L is ahead, text by text (95 % interval), {'; '.join(parts)}; " if parts else ""
+        return f"{words}the oracle chooses sentences with the reference before it" if self.ceilings else ""
 
     def __str__(self) -> str:
         return f"{self.headline} {self.metrics[self.headline]}"

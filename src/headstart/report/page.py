@@ -169,10 +169,10 @@ def _sources(result: Result) -> list[dict[str, str]]:
 
 def _metrics(result: Result) -> dict[str, Any]:
     evaluation, proof = result.evaluation, result.proof
-    names = list(evaluation.baselines)
+    names, beside = list(evaluation.beside), evaluation.beside
     rows = []
     for name, measure in evaluation.metrics.items():
-        rivals = [evaluation.baselines[rival].get(name) for rival in names]
+        rivals = [beside[rival].get(name) for rival in names]
         cells = [measure_in_words(name, one) for one in (measure, *rivals)]
         rows.append({"name": TITLES.get(name, name), "cells": cells, "headline": name == evaluation.headline})
     also = [
@@ -189,6 +189,8 @@ def _metrics(result: Result) -> dict[str, Any]:
         words += f" {capital(proof.forecast.words)}{' points' if proof.forecast.is_share else ''}."
     if proof.foretold is not None:
         words += f" {capital(proof.foretold.words)}."
+    if evaluation.gaps:
+        words += f" {evaluation.gaps}."
     if also:
         words += f" Described, not claimed: {', '.join(also)} with transfer."
     names = [LOCAL.get(name, name) if evaluation.task.form == "path" else name for name in names]

@@ -208,18 +208,20 @@ def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
     if evaluation.task.form == "path":
         _show_forecasts(evaluation, proof)
         return
-    names = list(evaluation.baselines)
+    names, beside = list(evaluation.beside), evaluation.beside
     table = table_of(evaluation.task.called(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %"))
     table.add_column("")
     for column in ("this model", *names):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", no_wrap=evaluation.task.form != "text")
     for metric, measure in evaluation.metrics.items():
-        rivals = [evaluation.baselines[name].get(metric) for name in names]
+        rivals = [beside[name].get(metric) for name in names]
         style = "bold" if metric == evaluation.headline else ""
         cells = [measure_in_words(metric, one) for one in (measure, *rivals)]
         shown = cells if len(names) <= BESIDE else [cell.replace(" [", "\n[", 1) for cell in cells]
         table.add_row(TITLES.get(metric, metric), *shown, style=style)
     OUT.print(table)
+    if evaluation.gaps:
+        OUT.print(evaluation.gaps)
     if proof is None:
         OUT.print(Text(evaluation.comparison, style="bold"))
     if len(evaluation.per_class) > 1:
