@@ -141,12 +141,13 @@ def difference_of_forecasts(
         return replace(over_series, method="t test over series, taken as independent: they share no time")
     over_time = difference_over_time(gaps, _joined(when, own), level)
     seen = [one.detectable for one in (over_series, over_time)]
+    are_apart = "the more doubtful of both" if math.isfinite(over_time.low) else "which lie too near to tell"
     return replace(
         over_series,
         low=min(over_series.low, over_time.low),
         high=max(over_series.high, over_time.high),
         p=max(over_series.p, over_time.p),
-        method=f"t tests over series and over {over_time.units} origins, the more doubtful of both",
+        method=f"t tests over series and over {over_time.units} origins, {are_apart}",
         detectable=None if None in seen else max(one for one in seen if one is not None),
     )
 
@@ -170,7 +171,7 @@ def difference_over_time(gaps: np.ndarray, when: np.ndarray, level: float) -> Di
     k, n, value = len(places), len(gaps), float(gaps.mean())
     words = "Diebold-Mariano test over origins"
     if k < FEWEST_ORIGINS or places[-1] - places[0] < 1 - ROUNDING:
-        return by_error(value, math.inf, k, n, level, words)
+        return by_error(value, math.inf, k, n, level, f"{words}, which are too few or lie too near")
     shares = np.bincount(own) / n
     means = np.bincount(own, gaps) / (n * shares)
     later = places - places[:, None]
