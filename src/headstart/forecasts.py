@@ -138,7 +138,7 @@ def difference_of_forecasts(
         return difference_over_time(gaps, when, level)
     over_series = difference_of_means(gaps, np.zeros(len(gaps)), units, level=level)
     if not _share_time(when, own):
-        return replace(over_series, method="t test over series, taken as independent: they share no time")
+        return replace(over_series, method="t test over series, taken as independent")
     over_time = difference_over_time(gaps, _joined(when, own), level)
     seen = [one.detectable for one in (over_series, over_time)]
     are_apart = "the more doubtful of both" if math.isfinite(over_time.low) else "which lie too near to tell"
@@ -204,13 +204,16 @@ def newey_west(centred: np.ndarray, reach: int) -> float:
 
 def _share_time(when: np.ndarray, series: np.ndarray) -> bool:
     """Tell whether futures of two series overlap."""
-    first, last = (np.array([end(when[series == one]) for one in np.unique(series)]) for end in (np.min, np.max))
-    order = np.argsort(first)
-    return bool((first[order][1:] < np.maximum.accumulate(last[order])[:-1] + 1 - ROUNDING).any())
+    order = np.lexsort((when, series))
+    begins = np.flatnonzero(np.append(True, np.diff(series[order]) != 0))
+    first, last = when[order][begins], when[order][np.append(begins[1:], len(when)) - 1]
+    later = np.argsort(first)
+    return bool((first[later][1:] < np.maximum.accumulate(last[later])[:-1] + 1 - ROUNDING).any())
 
 
 def _joined(when: np.ndarray, series: np.ndarray) -> np.ndarray:
     """Return times (n,) on a grid as wide as series step themselves: those of unlike series that lie nearer are one."""
-    steps = np.concatenate([np.diff(np.unique(when[series == one])) for one in np.unique(series)])
-    width = float(np.median(steps)) if len(steps) else 1.0
+    order = np.lexsort((when, series))
+    steps = np.diff(when[order])[np.diff(series[order]) == 0]
+    width = float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
     return np.asarray(-width * np.round((when.max() - when) / width))
