@@ -13,8 +13,9 @@ import torch
 
 import headstart as hs
 from headstart.backbones import local
+from headstart.data.calendars import DAYS
 from headstart.data.clocks import are_changes, season_of_numbers
-from headstart.data.histories import History
+from headstart.data.histories import WORDS, History
 from headstart.data.inputs import gather
 from headstart.data.series import needed, origins
 from headstart.data.times import read_times
@@ -417,6 +418,11 @@ def test_a_gap_that_is_none_is_seldom_claimed(k: int, stride: int) -> None:
 def test_origins_of_one_time_tell_nothing_alone() -> None:
     found = difference_over_time(np.full(5, 2.0) + np.arange(5) / 10, np.arange(5) / 12, 0.95)
     assert (found.low, found.high, found.p) == (-np.inf, np.inf, 1.0)
+    assert found.method.endswith("too few or lie too near")
+    truth, units = np.column_stack([np.zeros((60, 6)), np.tile(np.arange(5) / 12, 12)]), np.repeat(np.arange(12), 5)
+    both = difference_of_forecasts(path_task(), truth, np.full(60, 1.0) + units / 100, units, 0.95)
+    assert not both.is_claimed
+    assert both.method == "t tests over series and over 5 origins, which lie too near to tell"
 
 
 @pytest.mark.parametrize("common", [0.0, 0.6])
@@ -452,6 +458,15 @@ def test_origins_lie_in_the_time_that_series_share(examples: hs.Dataset) -> None
     assert len(set(np.round(numbered.task.encode(numbered.values)[:, -1] / 1e6))) == 12
     few = read(table(2).assign(date=list(range(96)) * 2))
     assert few.task.encode(few.values)[:, -1].max() == 0
+
+
+@pytest.mark.parametrize("freq", ["YS", "QS", "QE", "MS", "ME", "W", "D", "B", "h", "15min"])
+def test_futures_of_every_frequency_lie_a_horizon_apart(freq: str) -> None:
+    data = read(pd.concat([seasonal(seed, 260, freq=freq) for seed in range(2)]))
+    when = np.unique(data.task.encode(data.given_part("test").values)[:, -1])
+    assert np.diff(when) == pytest.approx(1, abs=0.01)
+    assert not [one for one in data.findings if one.code == "learned_later"]
+    assert set(DAYS) == set(WORDS) - {""}
 
 
 def test_what_is_learned_while_others_are_tested_is_said() -> None:

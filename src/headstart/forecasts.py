@@ -138,15 +138,16 @@ def difference_of_forecasts(
         return difference_over_time(gaps, when, level)
     over_series = difference_of_means(gaps, np.zeros(len(gaps)), units, level=level)
     if not _share_time(when, own):
-        return replace(over_series, method="t test over series, taken as independent: they share no time")
+        return replace(over_series, method="t test over series, taken as independent")
     over_time = difference_over_time(gaps, _joined(when, own), level)
     seen = [one.detectable for one in (over_series, over_time)]
+    are_apart = "the more doubtful of both" if math.isfinite(over_time.low) else "which lie too near to tell"
     return replace(
         over_series,
         low=min(over_series.low, over_time.low),
         high=max(over_series.high, over_time.high),
         p=max(over_series.p, over_time.p),
-        method=f"t tests over series and over {over_time.units} origins, the more doubtful of both",
+        method=f"t tests over series and over {over_time.units} origins, {are_apart}",
         detectable=None if None in seen else max(one for one in seen if one is not None),
     )
 
@@ -170,7 +171,7 @@ def difference_over_time(gaps: np.ndarray, when: np.ndarray, level: float) -> Di
     k, n, value = len(places), len(gaps), float(gaps.mean())
     words = "Diebold-Mariano test over origins"
     if k < FEWEST_ORIGINS or places[-1] - places[0] < 1 - ROUNDING:
-        return by_error(value, math.inf, k, n, level, words)
+        return by_error(value, math.inf, k, n, level, f"{words}, which are too few or lie too near")
     shares = np.bincount(own) / n
     means = np.bincount(own, gaps) / (n * shares)
     later = places - places[:, None]
@@ -203,13 +204,16 @@ def newey_west(centred: np.ndarray, reach: int) -> float:
 
 def _share_time(when: np.ndarray, series: np.ndarray) -> bool:
     """Tell whether futures of two series overlap."""
-    first, last = (np.array([end(when[series == one]) for one in np.unique(series)]) for end in (np.min, np.max))
-    order = np.argsort(first)
-    return bool((first[order][1:] < np.maximum.accumulate(last[order])[:-1] + 1 - ROUNDING).any())
+    order = np.lexsort((when, series))
+    begins = np.flatnonzero(np.append(True, np.diff(series[order]) != 0))
+    first, last = when[order][begins], when[order][np.append(begins[1:], len(when)) - 1]
+    later = np.argsort(first)
+    return bool((first[later][1:] < np.maximum.accumulate(last[later])[:-1] + 1 - ROUNDING).any())
 
 
 def _joined(when: np.ndarray, series: np.ndarray) -> np.ndarray:
     """Return times (n,) on a grid as wide as series step themselves: those of unlike series that lie nearer are one."""
-    steps = np.concatenate([np.diff(np.unique(when[series == one])) for one in np.unique(series)])
-    width = float(np.median(steps)) if len(steps) else 1.0
+    order = np.lexsort((when, series))
+    steps = np.diff(when[order])[np.diff(series[order]) == 0]
+    width = float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
     return np.asarray(-width * np.round((when.max() - when) / width))

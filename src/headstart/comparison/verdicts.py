@@ -86,7 +86,7 @@ class Verdict:
         size = f"{gain.value:+.3f} of MASE spared"
         where = f"{count(gain.n, 'forecast')} of {count(gain.units, *names)}"
         if not math.isfinite(gain.low):
-            return f"{size} in {where}, from which nothing can be told"
+            return f"{size} in {where}, from which nothing can be told ({gain.method})"
         words = f"{size} [{gain.low:+.3f}, {gain.high:+.3f}] in {where} ({gain.method})"
         if self.word == UNPROVEN and (gain.low > 0 or gain.high < 0):
             words += f"; p is {gain.p:.2g}, and look {self.look} at them is tested at {self.alpha:.2g}"
@@ -172,7 +172,7 @@ def beside_walk(task: Task, truth: np.ndarray, outputs: np.ndarray, units: np.nd
     if gain.is_claimed:
         words = "ahead of the random walk" if gain.value > 0 else "behind the random walk"
     words += f": MASE {own:.3f} against {theirs:.3f}, a difference of {gain.value:+.3f} "
-    words += f"[{gain.low:+.3f}, {gain.high:+.3f}] " if math.isfinite(gain.low) else "from which nothing can be told "
+    words += f"[{gain.low:+.3f}, {gain.high:+.3f}] " if math.isfinite(gain.low) else "of which nothing can be told "
     is_good = gain.is_claimed and gain.value > 0
     return (Finding("beside_random_walk", f"{words}({gain.method})", is_good),)
 

@@ -11,7 +11,10 @@ from headstart.data.dataset import Finding
 from headstart.data.histories import History
 from headstart.wording import count, some
 
-DAYS = {"Y": 365.25, "Q": 91.3125, "M": 30.4375, "W": 7.0, "D": 1.0, "B": 1.4, "h": 1 / 24}
+MONTHS = {"Y": 12, "Q": 3, "QE": 3, "M": 1, "ME": 1}
+"""Months from a value to the next, by frequency."""
+
+DAYS = {name: 30.4375 * months for name, months in MONTHS.items()} | {"W": 7.0, "D": 1.0, "B": 1.4, "h": 1 / 24}
 """Days from a value to the next, by frequency."""
 
 FAR = 1e6
@@ -39,8 +42,8 @@ def in_horizons(histories: Sequence[History], behind: Sequence[int], horizon: in
         return np.asarray((steps - steps.max()) / horizon + (0.0 if by_origin else FAR * own))
     slowest = max({one.frequency for one in histories}, key=days)
     stamps = pd.DatetimeIndex(pd.to_datetime([one.end for one in histories], format="ISO8601", utc=True))
-    if slowest in ("Y", "Q", "M"):
-        steps = np.asarray(stamps.year * 12 + stamps.month) / {"Y": 12, "Q": 3, "M": 1}[slowest]
+    if slowest in MONTHS:
+        steps = np.asarray(stamps.year * 12 + stamps.month) / MONTHS[slowest]
     elif slowest == "B":
         days_of = stamps.to_numpy(dtype="datetime64[D]")
         steps = np.busday_count("1970-01-01", days_of).astype(np.float64)
