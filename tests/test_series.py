@@ -472,6 +472,10 @@ def test_commands_take_series(headstart: Callable[..., Any], tmp_path: Path) -> 
     frame = table(3, 60).drop(index=[30])
     frame.to_csv(path, index=False)
     assert [one["code"] for one in headstart("predict", out, path, "--json").json["warnings"]] == ["gaps"]
+    seasonal(0, 60, freq="D").to_csv(path, index=False)
+    other = headstart("predict", out, path, "--json").json["warnings"]
+    assert other == [{"code": "other_frequency", "text": "what is asked is daily; what was learned from is monthly"}]
+    frame.to_csv(path, index=False)
     assert "1 step without a value" in headstart("predict", out, path).err
     assert headstart("predict", out, path).out.count("\n") == 3 * HORIZON
     compared = headstart("compare", path, *words, "--arms", "majority,classical", "--backbone", "patchtst", "--json")

@@ -14,7 +14,7 @@ import pandas as pd
 
 from headstart.data.clocks import Clock, are_changes, season_of
 from headstart.data.dataset import Dataset, Finding, Split
-from headstart.data.histories import LEAST, LONGEST, WORDS, History
+from headstart.data.histories import LEAST, LONGEST, History, rhythm
 from headstart.data.panels import read_panel
 from headstart.data.tables import Table
 from headstart.errors import DataError, OptionError
@@ -94,6 +94,7 @@ def read_series(table: Table, *, series: str | None, time: str | None, target: s
             hint="lower --horizon",
         )
     histories = [one.history for one in examples]
+    frequencies = ", ".join(dict.fromkeys(rhythm(one.frequency) for one in histories))
     are_many = len({one.history.name for one in examples if one.part == "test"}) >= MANY
     return Dataset(
         name=table.name,
@@ -101,7 +102,13 @@ def read_series(table: Table, *, series: str | None, time: str | None, target: s
         inputs=tuple(histories),
         names=tuple(f"{one.history.name} up to {one.history.end or one.origin}" for one in examples),
         contents=tuple(one.content for one in histories),
-        task=Task(panel.target, "forecasting", horizon=steps, overlap=None if are_many else drawn.overlap),
+        task=Task(
+            panel.target,
+            "forecasting",
+            frequencies=frequencies,
+            horizon=steps,
+            overlap=None if are_many else drawn.overlap,
+        ),
         values=tuple(one.future for one in examples),
         groups=tuple(one.history.name if are_many else f"{one.part} origin {one.rank:03d}" for one in examples),
         given=tuple(one.part for one in examples),
@@ -263,8 +270,8 @@ def _frequency_note(clocks: dict[str, Clock], drawn: _Drawn) -> str:
     """Say which frequency and season were inferred of how many series."""
     found: dict[str, int] = {}
     for name, clock in clocks.items():
-        word = WORDS.get(clock.frequency) or f"every {float(clock.frequency):g} s"
-        word += f", season {drawn.seasons[name]}" if drawn.seasons[name] > 1 else ", no season"
+        season = drawn.seasons[name]
+        word = f"{rhythm(clock.frequency)}, {f'season {season}' if season > 1 else 'no season'}"
         found[word] = found.get(word, 0) + 1
     return "frequency, as inferred: " + "; ".join(f"{number:,} {word}" for word, number in found.items())
 
