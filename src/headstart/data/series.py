@@ -84,11 +84,11 @@ def read_series(table: Table, *, series: str | None, time: str | None, target: s
         )
     drawn = _drawn(usable, steps)
     examples = drawn.examples
-    if {"train", "test"} - {one.part for one in examples}:
+    if {"train", "validation", "test"} - {one.part for one in examples}:
         raise DataError(
             f"the series in {table.name} are too short to hold anything out."
             if not drawn.lost
-            else f"too little of the series in {table.name} is left to learn from and to test.",
+            else f"too little of the series in {table.name} is left to learn from, choose on and test.",
             expected=f"{needed(steps)} values or more in a series for a horizon of {steps}",
             got="; ".join(drawn.lost) or f"{max(len(one.values) for one in usable.values())} at most",
             hint="lower --horizon",
