@@ -154,7 +154,7 @@ def test_tables_without_a_usable_series_get_one_sentence() -> None:
         read(table(2, 9))
     with pytest.raises(DataError, match="too short to hold anything out"):
         read(table(2, 13))
-    with pytest.raises(DataError, match="left to learn from, choose on and test(.|\n)*no origin is left to test"):
+    with pytest.raises(DataError, match=r"left to learn from, choose on and test(.|\n)*no origin is left to test"):
         read(table(1).drop(index=[*range(40, 95, 4)]))
     with pytest.raises(DataError, match="left to learn from, choose on and test"):
         read(table(1).drop(index=[*range(54, 76, 3)]))
