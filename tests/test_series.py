@@ -163,8 +163,10 @@ def test_tables_without_a_usable_series_get_one_sentence() -> None:
         read(table(2, 9))
     with pytest.raises(DataError, match="too short to hold anything out"):
         read(table(2, 13))
-    with pytest.raises(DataError, match="no origin is left to test"):
+    with pytest.raises(DataError, match=r"left to learn from, choose on and test(.|\n)*no origin is left to test"):
         read(table(1).drop(index=[*range(40, 95, 4)]))
+    with pytest.raises(DataError, match="left to learn from, choose on and test"):
+        read(table(1).drop(index=[*range(54, 76, 3)]))
     with pytest.raises(DataError, match="no time in the column"):
         read(table(1).assign(date="soon"))
     with pytest.raises(DataError, match="holds no number"):
@@ -561,6 +563,10 @@ def test_commands_take_series(headstart: Callable[..., Any], tmp_path: Path) -> 
     frame = table(3, 60).drop(index=[30])
     frame.to_csv(path, index=False)
     assert [one["code"] for one in headstart("predict", out, path, "--json").json["warnings"]] == ["gaps"]
+    seasonal(0, 60, freq="D").to_csv(path, index=False)
+    other = headstart("predict", out, path, "--json").json["warnings"]
+    assert other == [{"code": "other_frequency", "text": "what is asked is daily; what was learned from is monthly"}]
+    frame.to_csv(path, index=False)
     assert "1 step without a value" in headstart("predict", out, path).err
     assert headstart("predict", out, path).out.count("\n") == 3 * HORIZON
     compared = headstart("compare", path, *words, "--arms", "majority,classical", "--backbone", "patchtst", "--json")

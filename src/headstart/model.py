@@ -18,7 +18,7 @@ from headstart.backbones.writers import Writer, losses_of
 from headstart.checkpoints import under
 from headstart.data.dataset import Finding
 from headstart.data.histories import History, forecast_of
-from headstart.data.inputs import Given, gather
+from headstart.data.inputs import Given, beside_learned, gather
 from headstart.data.words import tagging_of, words_of
 from headstart.devices import processes, undisturbed
 from headstart.errors import ArtifactError, HeadstartError
@@ -183,6 +183,8 @@ class Model:
         """
         columns = self.columns if self.task.form != "path" else (*self.columns, self.task.target)
         given = gathered(inputs, self.backbone, columns)
+        if self.task.frequencies:
+            given = [beside_learned(one, self.task.frequencies) for one in given]
         readable = [one.value for one in given if one.error is None]
         if self.task.words:
             return predictions(given, self._tagged(readable, progress))

@@ -92,6 +92,7 @@ class Task:
         is_remembered: what is taught are a model's own outputs, (c,) probabilities or a number, instead of labels.
         words: where words are tagged, what they are: what stands between "blanks", or "pieces": runs of letters and
             digits, and every other sign.
+        frequencies: where series are forecast, of which frequencies they were, in words.
         horizon: h, the steps that are forecast; 0 but for forecasting.
         overlap: where origins are the units of intervals, how many later ones a future reaches over, so that their
             errors hang together; None where series are the units.
@@ -102,6 +103,7 @@ class Task:
     labels: tuple[str, ...] = ()
     is_remembered: bool = False
     words: str = ""
+    frequencies: str = ""
     horizon: int = 0
     overlap: int | None = None
 

@@ -40,6 +40,11 @@ WORDS = {
 }
 
 
+def rhythm(frequency: str) -> str:
+    """Return a frequency in words: "monthly", "every 1800 s"."""
+    return WORDS.get(frequency) or f"every {float(frequency):g} s"
+
+
 @dataclass(frozen=True, eq=False)
 class History:
     """A series up to an origin.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from headstart.data.columns import choose_columns, is_missing, require_column
 from headstart.data.dataset import Dataset, Finding, Modality
-from headstart.data.histories import LEAST, History
+from headstart.data.histories import LEAST, History, rhythm
 from headstart.data.images import channels_of, open_image, perceptual_hash
 from headstart.data.reading import as_picture
 from headstart.data.series import histories_in
@@ -137,6 +137,17 @@ def _known(history: History) -> Given:
     if not np.isfinite(history.values).all():
         return Given(history.name, error=f"{history.name} holds something that is no number.")
     return Given(history.name, history)
+
+
+def beside_learned(given: Given, frequencies: str) -> Given:
+    """Return a history with a finding where its frequency is not among those that were learned from, in words."""
+    if given.error is not None or not given.value.end:
+        return given
+    own = rhythm(given.value.frequency)
+    if own in frequencies.split(", "):
+        return given
+    words = f"what is asked is {own}; what was learned from is {frequencies}"
+    return replace(given, findings=(*given.findings, Finding("other_frequency", words)))
 
 
 def as_file_or_text(item: object) -> object:

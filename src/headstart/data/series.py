@@ -15,7 +15,7 @@ import pandas as pd
 from headstart.data.calendars import in_horizons, learned_later
 from headstart.data.clocks import Clock, are_changes, season_of
 from headstart.data.dataset import Dataset, Finding, Split
-from headstart.data.histories import LEAST, LONGEST, WORDS, History
+from headstart.data.histories import LEAST, LONGEST, History, rhythm
 from headstart.data.panels import read_panel
 from headstart.data.tables import Table
 from headstart.errors import DataError, OptionError
@@ -85,16 +85,17 @@ def read_series(table: Table, *, series: str | None, time: str | None, target: s
         )
     drawn = _drawn(usable, steps)
     examples = drawn.examples
-    if {"train", "test"} - {one.part for one in examples}:
+    if {"train", "validation", "test"} - {one.part for one in examples}:
         raise DataError(
             f"the series in {table.name} are too short to hold anything out."
             if not drawn.lost
-            else f"too little of the series in {table.name} is left to learn from and to test.",
+            else f"too little of the series in {table.name} is left to learn from, choose on and test.",
             expected=f"{needed(steps)} values or more in a series for a horizon of {steps}",
             got="; ".join(drawn.lost) or f"{max(len(one.values) for one in usable.values())} at most",
             hint="lower --horizon",
         )
     histories = [one.history for one in examples]
+    frequencies = ", ".join(dict.fromkeys(rhythm(one.frequency) for one in histories))
     are_many = len({one.history.name for one in examples if one.part == "test"}) >= MANY
     behind = [len(usable[one.history.name].values) - one.origin for one in examples]
     when = in_horizons(histories, behind, steps, by_origin=not are_many)
@@ -105,7 +106,13 @@ def read_series(table: Table, *, series: str | None, time: str | None, target: s
         inputs=tuple(histories),
         names=tuple(f"{one.history.name} up to {one.history.end or one.origin}" for one in examples),
         contents=tuple(one.content for one in histories),
-        task=Task(panel.target, "forecasting", horizon=steps, overlap=None if are_many else drawn.overlap),
+        task=Task(
+            panel.target,
+            "forecasting",
+            frequencies=frequencies,
+            horizon=steps,
+            overlap=None if are_many else drawn.overlap,
+        ),
         values=tuple(replace(one.future, when=at) for one, at in zip(examples, when.tolist(), strict=True)),
         groups=tuple(one.history.name if are_many else f"{one.part} origin {one.rank:03d}" for one in examples),
         given=tuple(one.part for one in examples),
@@ -267,8 +274,8 @@ def _frequency_note(clocks: dict[str, Clock], drawn: _Drawn) -> str:
     """Say which frequency and season were inferred of how many series."""
     found: dict[str, int] = {}
     for name, clock in clocks.items():
-        word = WORDS.get(clock.frequency) or f"every {float(clock.frequency):g} s"
-        word += f", season {drawn.seasons[name]}" if drawn.seasons[name] > 1 else ", no season"
+        season = drawn.seasons[name]
+        word = f"{rhythm(clock.frequency)}, {f'season {season}' if season > 1 else 'no season'}"
         found[word] = found.get(word, 0) + 1
     return "frequency, as inferred: " + "; ".join(f"{number:,} {word}" for word, number in found.items())
 
