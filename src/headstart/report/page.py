@@ -83,7 +83,7 @@ def render(result: Result, command: str, json_name: str = "") -> str:
         "sentence": f"{capital(proof.sentence)}.",
         "tone": {HELPS: "helps", HARMS: "harms"}.get(proof.verdict.word if proof.verdict else "", ""),
         "facts": _facts(result),
-        "warnings": [finding.text for finding in result.warnings],
+        "warnings": result.warnings,
         **_arms(result),
         "sources": _sources(result),
         "sources_measure": "" if result.ranking is None else TITLES.get(result.ranking.headline, ""),

@@ -46,7 +46,7 @@ def summary(result: MultiTaskResult, command: str, json_name: str = "") -> str:
         "sentence": f"{capital(in_a_sentence(result))}.",
         "tone": "harms" if LOSES in words else "helps" if GAINS in words else "",
         "facts": _facts(result),
-        "warnings": [finding.text for finding in result.warnings],
+        "warnings": result.warnings,
         "targets": [_row(result, target) for target in result.targets],
         "gains_drawing": plots.gains(rows) if rows else "",
         "balance": result.together.balance,
