@@ -121,7 +121,8 @@ def difference_of_forecasts(
 ) -> Difference:
     """Test a mean gap between losses: of few series over origins, of many over series and over times as well.
 
-    Series of one time are not independent: what moves all of them is one event, however many they are.
+    Series of one time are not independent: what moves all of them is one event, however many they are. By how much
+    series differ from each other is no such event: over times each is looked at about its own mean.
 
     Args:
         task: forecasting; its `overlap` tells whether units are origins.
@@ -139,7 +140,9 @@ def difference_of_forecasts(
     over_series = difference_of_means(gaps, np.zeros(len(gaps)), units, level=level)
     if not _share_time(when, own):
         return replace(over_series, method="t test over series, taken as independent")
-    over_time = difference_over_time(gaps, _joined(when, own), level)
+    number = np.unique(own, return_inverse=True)[1]
+    alike = gaps - (np.bincount(number, gaps) / np.bincount(number))[number] + gaps.mean()
+    over_time = difference_over_time(alike, _joined(when, own), level)
     seen = [one.detectable for one in (over_series, over_time)]
     are_apart = "the more doubtful of both" if math.isfinite(over_time.low) else "which lie too near to tell"
     return replace(
