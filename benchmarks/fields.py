@@ -30,7 +30,7 @@ WALKS, STEPS = 200, 300
 SHARE = 0.2
 """Of each series' history that a network is taught on, where it is compared with itself from scratch."""
 
-WRITTEN, EPOCHS = 1991, 6
+WRITTEN, EPOCHS = 1991, 4
 MEDICAL = {"symptom2disease": {}, "medical_abstracts": {}, "chest_xray": {"group": "patient_id"}}
 
 
