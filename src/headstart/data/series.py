@@ -99,7 +99,7 @@ def read_series(table: Table, *, series: str | None, time: str | None, target: s
     are_many = len({one.history.name for one in examples if one.part == "test"}) >= MANY
     behind = [len(usable[one.history.name].values) - one.origin for one in examples]
     when = in_horizons(histories, behind, steps, by_origin=not are_many)
-    later = learned_later(histories, [one.part for one in examples], when)
+    later = learned_later(histories, [one.part for one in examples], when, by_origin=not are_many)
     return Dataset(
         name=table.name,
         modality="series",
