@@ -374,9 +374,9 @@ def test_a_demo_leaves_other_things_alone(headstart: Run, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("behind", "chosen", "words"),
     [
-        ((0.03, 0.0), 1, "the simpler probe was worse by 0.0300, more than chance alone may bring (± 0.0200)"),
-        ((0.01, 0.0), 0, "fine-tuning (cut 13) was better by 0.0100, no more than chance alone may bring (± 0.0200)"),
-        ((0.0, 0.01), 0, "probe is taken: it is the simplest, and none was better"),
+        ((0.03, 0.0), 1, "probe, which comes before it, was worse by 0.0300, more than one standard error (± 0.0200)"),
+        ((0.01, 0.0), 0, "fine-tuning (cut 13) was better by 0.0100, no more than one standard error (± 0.0200)"),
+        ((0.0, 0.01), 0, "probe is taken: it comes first, and none was better"),
     ],
 )
 def test_the_screen_says_why_a_strategy_was_chosen(behind: tuple[float, float], chosen: int, words: str) -> None:

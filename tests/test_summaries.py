@@ -21,7 +21,8 @@ from headstart.backbones.writers import Writer
 from headstart.errors import BackboneError, OptionError
 from headstart.extracts import Decoding, Documents
 from headstart.summaries import oracles, summary_metrics
-from headstart.writing.overlap import copied, novel_bigrams, oracle, rouge
+from headstart.writing.oracles import oracle
+from headstart.writing.overlap import common_words, copied, novel_bigrams, rouge
 from headstart.writing.sentences import sentences_of
 from headstart.writing.texts import Written, as_array, packed, unpacked
 

@@ -19,8 +19,9 @@ from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe
 from headstart.strategies.without import Classical, Majority
 from headstart.summaries import rouges
 from headstart.tasks import Task
-from headstart.writing.overlap import gain, words_of
+from headstart.writing.overlap import gain
 from headstart.writing.texts import as_array
+from headstart.writing.words import words_of
 
 GAIN = Task("gain", "regression")
 """What the head learns of a sentence: how much of the reference it says."""

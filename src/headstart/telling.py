@@ -94,25 +94,39 @@ def arm_in_words(arm: dict[str, Any], words: str = ", cut {}") -> str:
 
 
 def why_chosen(arms: Sequence[dict[str, Any]]) -> str:
-    """Say in a sentence why the chosen contender was chosen, from those that were not given up."""
-    arms = [arm for arm in arms if not arm.get("given_up")]
+    """Say in a sentence why the chosen contender was chosen, by the rule that chose: see `arms.choose`.
+
+    The first is taken that is within one standard error of the best; what was given up takes no part. Where something
+    else decided, the contender says it itself ("why").
+    """
+    arms = [arm for arm in arms if arm["chosen"] or not arm.get("given_up")]
     names = [arm_in_words(arm, " (cut {})") for arm in arms]
     chosen = next(place for place, arm in enumerate(arms) if arm["chosen"])
-    best = min(range(len(arms)), key=lambda place: arms[place]["behind"])
-    own = arms[chosen]
+    own, best = arms[chosen], min(range(len(arms)), key=lambda place: float(arms[place]["behind"]))
+    by_rule = next((place for place, arm in enumerate(arms) if arm["behind"] <= arm["standard_error"]), best)
     if "why" in own:
         words = f"{names[chosen]} is taken: {own['why']}"
-    elif chosen != best:
-        words = (
-            f"{names[best]} was better by {own['behind']:.4f}, no more than chance alone may bring "
-            f"(± {own['standard_error']:.4f}): {names[chosen]} is taken, being simpler"
+        return f"{words}; ± is one standard error" if "±" in words else words
+    if chosen != by_rule:
+        return f"{names[chosen]} is taken, though by the errors alone it would have been {names[by_rule]}"
+    if chosen != best:
+        behind, error = _apart(own)
+        return (
+            f"{names[best]} was better by {behind}, no more than one standard error (± {error}): "
+            f"{names[chosen]} is taken, which comes first"
         )
-    elif chosen:
-        simpler = min(arms[:chosen], key=lambda arm: float(arm["behind"]))
-        words = (
-            f"{names[chosen]} is taken: the simpler {names[arms.index(simpler)]} was worse by "
-            f"{simpler['behind']:.4f}, more than chance alone may bring (± {simpler['standard_error']:.4f})"
-        )
-    else:
-        words = f"{names[chosen]} is taken: it is the simplest, and none was better"
-    return f"{words}; ± is one standard error"
+    if not chosen:
+        return f"{names[chosen]} is taken: it comes first, and none was better"
+    near = min(range(chosen), key=lambda place: float(arms[place]["behind"]))
+    behind, error = _apart(arms[near])
+    return (
+        f"{names[chosen]} is taken: {names[near]}, which comes before it, was worse by {behind}, "
+        f"more than one standard error (± {error})"
+    )
+
+
+def _apart(arm: dict[str, Any]) -> tuple[str, str]:
+    """Return by how much a contender is behind, and the standard error: in four digits, or as many as tell them apart."""
+    behind, error = float(arm["behind"]), float(arm["standard_error"])
+    digits = next((one for one in range(4, 16) if f"{behind:.{one}f}" != f"{error:.{one}f}"), 4)
+    return f"{behind:.{digits}f}", f"{error:.{digits}f}"

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
-from headstart.writing.sentences import sentences_of
+from headstart.writing.words import words_of
 
 KINDS = ("rouge1", "rouge2", "rougeL")
 KEPT = 200_000
 """Pairs of texts that are remembered, at most."""
-
-WORD = re.compile(r"[぀-ヿ㐀-鿿豈-﫿]|[^\W_぀-ヿ㐀-鿿豈-﫿]+")
-"""A word or, of scripts that leave no blanks between them, a character: rouge-score itself knows only a to z."""
-
-MOST_CHOSEN = 30
-"""Sentences that the oracle puts together, at most."""
-
 
 @lru_cache(KEPT)
 def rouge(reference: str, answer: str) -> tuple[float, float, float]:
@@ -50,24 +42,6 @@ def gain(reference: str, sentence: str) -> float:
     return sum(rouge(reference, sentence)) / len(KINDS)
 
 
-def oracle(reference: str, text: str) -> tuple[int, ...]:
-    """Return the places of the sentences of a text that say a reference best, in order: the extractive ceiling.
-
-    Sentences are added as long as ROUGE-1 and ROUGE-2 together rise (Nallapati et al. 2017, section 3.2).
-    """
-    sentences = sentences_of(text)
-    chosen: list[int] = []
-    best = 0.0
-    while len(chosen) < min(len(sentences), MOST_CHOSEN):
-        tried = [sorted([*chosen, place]) for place in range(len(sentences)) if place not in chosen]
-        scores = [_short(reference, " ".join(sentences[place] for place in places)) for places in tried]
-        if max(scores) <= best:
-            break
-        best = max(scores)
-        chosen = tried[scores.index(best)]
-    return tuple(chosen) or (0,)
-
-
 def novel_bigrams(text: str, source: str) -> float | None:
     """Return the share of a text's pairs of words that its source has not (See et al. 2017, figure 6)."""
     known, own = _pairs(words_of(source)), _pairs(words_of(text))
@@ -78,12 +52,6 @@ def copied(text: str, source: str) -> float | None:
     """Return the share of a text's words that its source has too: the coverage of single words."""
     known, own = frozenset(words_of(source)), words_of(text)
     return sum(word in known for word in own) / len(own) if own else None
-
-
-@lru_cache(KEPT)
-def words_of(text: str) -> tuple[str, ...]:
-    """Return the words of a text in lower case."""
-    return tuple(WORD.findall(text.lower()))
 
 
 def trigrams_of(text: str) -> frozenset[tuple[str, ...]]:
@@ -104,11 +72,6 @@ def _scorer() -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer(["rouge1", "rouge2"], tokenizer=_Words())
-
-
-def _short(reference: str, answer: str) -> float:
-    found = _scorer().score(reference, answer)
-    return float(sum(one.fmeasure for one in found.values()))
 
 
 def _pairs(words: Sequence[str]) -> frozenset[tuple[str, str]]:
