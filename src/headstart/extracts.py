@@ -18,6 +18,7 @@ from headstart.progress import Progress, silent
 from headstart.writing.overlap import trigrams_of
 from headstart.writing.sentences import sentences_of
 from headstart.writing.texts import Written, as_array
+from headstart.writing.words import words_of
 
 if TYPE_CHECKING:
     from headstart.backbones.backbone import Backbone
@@ -107,7 +108,7 @@ class Documents:
         """Return what `BESIDE` names of each sentence (m, 10): where it stands, how long it is, and its cosine (m,)."""
         sizes = np.diff(self.starts)[self.member]
         places = np.arange(len(self.sentences)) - self.starts[:-1][self.member]
-        words = np.log1p([len(one.split()) for one in self.sentences]) / 3
+        words = np.log1p([len(words_of(one)) for one in self.sentences]) / 3
         ends = [places == 0, places == 1, places == 2, places == sizes - 1, places == sizes - 2]
         return np.stack([*ends, places / np.maximum(1, sizes - 1), words, words**2, sizes / 10, cosines], 1)
 

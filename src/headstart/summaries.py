@@ -27,7 +27,9 @@ def summary_metrics(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
     """Return the metrics of summaries (n,) beside references (n,), each the mean over examples.
 
     The first is ROUGE-L; `length` is the words of the answers beside those of the references, `copied` the share of an
-    answer's words that its text has, `novel_bigrams` that of its pairs of words that its text has not.
+    answer's words that its text has, `novel_bigrams` that of its pairs of words that its text has not. Neither is
+    measured where all answers are put together from sentences: they copy by construction, and an interval would say
+    that something had been found out.
     """
     scores = rouges(truth, outputs)
     found = {name: Metric(float(one.mean()), mean_of(one)) for name, one in zip(KINDS, scores.T, strict=True)}
@@ -38,6 +40,8 @@ def summary_metrics(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
         return np.asarray((weights @ own) / np.maximum(weights @ wanted, 1.0))
 
     found["length"] = Metric(float(ratio(np.ones((1, len(truth))))[0]), ratio)
+    if all(getattr(one, "places", None) is not None for one in outputs.tolist()):
+        return found
     found |= _of_sources("copied", copied, truth, outputs)
     return found | _of_sources("novel_bigrams", novel_bigrams, truth, outputs)
 

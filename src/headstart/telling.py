@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.metrics import BOUNDED
+from headstart.paired import Difference
 from headstart.statistics import Measure
 from headstart.wording import count
 
@@ -32,6 +33,14 @@ LOCAL = {
     "classical": "these combined",
 }
 """What forecasts a history by itself."""
+
+OF_TEXTS = {
+    "majority": "the first sentences",
+    "centroid": "the centroid",
+    "classical": "sentences by words",
+    "oracle": "the best extract",
+}
+"""What baselines and the oracle are called where texts are summarized."""
 
 TITLES = {
     "accuracy": "accuracy",
@@ -78,6 +87,19 @@ def measure_in_words(metric: str, measure: Measure | None) -> str:
 def percent(value: float, low: float, high: float) -> str:
     """Say a share and its interval in per cent."""
     return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def gap(ahead: Difference) -> str:
+    """Say how far two shares lie apart, without the sign, in points: "8.9 points [7.5, 10.4]"."""
+    value, low, high = (100 * one for one in (ahead.value, ahead.low, ahead.high))
+    if value < 0:
+        value, low, high = -value, -high, -low
+    return f"{value:.1f} points [{low:.1f}, {high:.1f}]"
+
+
+def standing(ahead: Difference) -> str:
+    """Say which way two lie apart."""
+    return "behind" if ahead.value < 0 else "ahead of"
 
 
 def arm_in_words(arm: dict[str, Any], words: str = ", cut {}") -> str:

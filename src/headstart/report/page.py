@@ -24,7 +24,7 @@ from headstart.mistakes import errors_of
 from headstart.report.result import Result
 from headstart.report.thresholds import thresholds
 from headstart.statistics import Measure
-from headstart.telling import LOCAL, TITLES, arm_in_words, measure_in_words, why_chosen
+from headstart.telling import LOCAL, OF_TEXTS, TITLES, arm_in_words, measure_in_words, why_chosen
 from headstart.wording import capital, count
 
 DRAWN, PAST = 6, 4
@@ -163,10 +163,11 @@ def _sources(result: Result) -> list[dict[str, str]]:
 
 def _metrics(result: Result) -> dict[str, Any]:
     evaluation, proof = result.evaluation, result.proof
-    names = list(evaluation.baselines)
+    beside = {**evaluation.baselines, **evaluation.ceilings}
+    names = list(beside)
     rows = []
     for name, measure in evaluation.metrics.items():
-        rivals = [evaluation.baselines[rival].get(name) for rival in names]
+        rivals = [beside[rival].get(name) for rival in names]
         cells = [measure_in_words(name, one) for one in (measure, *rivals)]
         rows.append({"name": TITLES.get(name, name), "cells": cells, "headline": name == evaluation.headline})
     also = [
@@ -185,7 +186,13 @@ def _metrics(result: Result) -> dict[str, Any]:
         words += f" {capital(proof.foretold.words)}."
     if also:
         words += f" Described, not claimed: {', '.join(also)} with transfer."
-    names = [LOCAL.get(name, name) if evaluation.task.form == "path" else name for name in names]
+    if evaluation.ahead:
+        title = TITLES[evaluation.headline]
+        words += (
+            f" Example by example, in {title}: {'; '.join(evaluation.paired)}. {capital(evaluation.ceiling_words)}."
+        )
+    titles = {"path": LOCAL, "text": OF_TEXTS}.get(evaluation.task.form, {})
+    names = [titles.get(name, name) for name in names]
     return {"columns": ["this model", *names], "metrics": rows, "test_words": words}
 
 

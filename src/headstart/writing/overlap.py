@@ -13,6 +13,7 @@ KINDS = ("rouge1", "rouge2", "rougeL")
 KEPT = 200_000
 """Pairs of texts that are remembered, at most."""
 
+
 @lru_cache(KEPT)
 def rouge(reference: str, answer: str) -> tuple[float, float, float]:
     """Return the F1 of ROUGE-1, ROUGE-2 and ROUGE-L between two texts (Lin 2004), without stemming.
