@@ -148,7 +148,7 @@ def why_chosen(arms: Sequence[dict[str, Any]]) -> str:
 
 
 def _apart(arm: dict[str, Any]) -> tuple[str, str]:
-    """Return by how much a contender is behind, and the standard error: in four digits, or as many as tell them apart."""
+    """Return by how much a contender is behind, and its standard error, in as many digits as tell them apart."""
     behind, error = float(arm["behind"]), float(arm["standard_error"])
     digits = next((one for one in range(4, 16) if f"{behind:.{one}f}" != f"{error:.{one}f}"), 4)
     return f"{behind:.{digits}f}", f"{error:.{digits}f}"

@@ -38,7 +38,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """Return what matches a word: Python's `\\w` knows letters and digits, but no marks."""
+    """Return what matches a word: what Python takes for letters and digits, and the marks that it does not."""
     marks = "".join(f"{chr(start)}-{chr(end)}" for start, end in _marks())
     alone = rf"(?=[^\W_])[{SINGLE}{UNDIVIDED}][{marks}]*"
     letters = rf"[^\W_{SINGLE}{UNDIVIDED}]+"
