@@ -17,6 +17,7 @@ from rouge_score.tokenizers import DefaultTokenizer
 
 import headstart as hs
 from headstart.backbones.backbone import Backbone
+from headstart.backbones.classical import Vocabulary
 from headstart.backbones.decoders import by_token, pooled
 from headstart.backbones.sources import load_backbone
 from headstart.backbones.writers import Writer
@@ -517,6 +518,7 @@ def test_summaries_in_a_script_without_blanks_are_recognised() -> None:
     assert "long_summaries" not in {one.code for one in check(found)}
     beside = Documents.of(["今天天气很好。好。"]).beside(np.zeros(2))
     assert beside[0, BESIDE.index("words")] > beside[1, BESIDE.index("words")]
+    assert {"今", "天", "今 天", "abc"} <= set(Vocabulary.of(["今天天气abc"]).words)
 
 
 def test_a_summary_is_the_only_target() -> None:
