@@ -476,6 +476,15 @@ def test_odd_summaries_are_said() -> None:
     assert "1 text of one sentence is its own extract: row 13" in codes["single_sentences"]
 
 
+def test_a_model_is_not_held_beside_itself() -> None:
+    found = hs.evaluate(
+        hs.adapt(data(24), backbone="wordllama", strategy=hs.Majority()), hs.read(rows(60)[24:], task="summarization")
+    )
+    assert found.ahead["majority"].value == 0
+    assert not any("the first sentences" in line for line in found.paired)
+    assert "the centroid" in found.comparison
+
+
 def test_a_reference_without_a_word_is_none() -> None:
     own = [*rows(12), ("A text. It is short.", "..."), ("Another one. It is shorter.", "—")]
     found = hs.read([{"text": text, "summary": summary} for text, summary in own], target="summary")

@@ -70,7 +70,9 @@ class Evaluation:
         if not self.baselines:
             return ""
         if self.ahead:
-            return self._beside(max(self.baselines, key=lambda name: self.baselines[name][self.headline].value))
+            others = [name for name in self.baselines if not _is_same(self.ahead[name])]
+            best = max(others, key=lambda name: self.baselines[name][self.headline].value, default="")
+            return self._beside(best) if best else ""
         is_lower = self.headline in metrics.LOWER
         best, ahead = (min, "below") if is_lower else (max, "above")
         rival = best(self.baselines, key=lambda name: self.baselines[name][self.headline].value)
@@ -86,8 +88,12 @@ class Evaluation:
 
     @property
     def paired(self) -> tuple[str, ...]:
-        """Say by how much the headline is ahead of each baseline and of the oracle, example by example."""
-        return tuple(f"{standing(one)} {OF_TEXTS.get(name, name)} by {gap(one)}" for name, one in self.ahead.items())
+        """Say by how much the headline is ahead of each baseline and of the oracle, but of none that answers alike."""
+        return tuple(
+            f"{standing(one)} {OF_TEXTS.get(name, name)} by {gap(one)}"
+            for name, one in self.ahead.items()
+            if not _is_same(one)
+        )
 
     @property
     def ceiling_words(self) -> str:
@@ -199,6 +205,11 @@ def evaluate(
         {name: _ahead(truth, outputs, one, units) for name, one in beside.items()},
         exact,
     )
+
+
+def _is_same(ahead: Difference) -> bool:
+    """Tell whether two do not differ on any example: a model that is a baseline stands beside itself."""
+    return ahead.value == ahead.low == ahead.high == 0
 
 
 def _ahead(truth: np.ndarray, outputs: np.ndarray, others: np.ndarray, units: np.ndarray | None) -> Difference:
