@@ -413,7 +413,7 @@ def test_the_reason_is_true_of_its_own_numbers(standings: list[tuple[float, floa
         for place, (name, gap, error) in enumerate(zip(names, behind, errors, strict=False))
     ]
     said = why_chosen(arms)
-    numbers = [float(one) for one in re.findall(r"\d+\.\d+", said)]
+    numbers = [float(one) for one in re.findall(r"\d+\.\d+(?:e-\d+)?|\d+e-\d+", said)]
     own = f"{arm_in_words(arms[chosen])} is taken"
     assert own in said
     if "no more than one standard error" in said:

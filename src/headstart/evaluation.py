@@ -71,8 +71,8 @@ class Evaluation:
             return ""
         if self.ahead:
             others = [name for name in self.baselines if not _is_same(self.ahead[name])]
-            best = max(others, key=lambda name: self.baselines[name][self.headline].value, default="")
-            return self._beside(best) if best else ""
+            strongest = max(others, key=lambda name: self.baselines[name][self.headline].value, default="")
+            return self._beside(strongest) if strongest else ""
         is_lower = self.headline in metrics.LOWER
         best, ahead = (min, "below") if is_lower else (max, "above")
         rival = best(self.baselines, key=lambda name: self.baselines[name][self.headline].value)

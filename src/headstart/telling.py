@@ -150,5 +150,5 @@ def why_chosen(arms: Sequence[dict[str, Any]]) -> str:
 def _apart(arm: dict[str, Any]) -> tuple[str, str]:
     """Return by how much a contender is behind, and its standard error, in as many digits as tell them apart."""
     behind, error = float(arm["behind"]), float(arm["standard_error"])
-    digits = next((one for one in range(4, 16) if f"{behind:.{one}f}" != f"{error:.{one}f}"), 4)
-    return f"{behind:.{digits}f}", f"{error:.{digits}f}"
+    said = [(f"{behind:.{digits}f}", f"{error:.{digits}f}") for digits in range(4, 16)]
+    return next((one for one in said if one[0] != one[1]), said[0] if behind == error else (repr(behind), repr(error)))
