@@ -101,11 +101,14 @@ def consider(ground: Ground, plan: Plan) -> Choice:
     if not several or not folds:
         return replace(choices[_first_with_transfer(plan)], rival=_first_without(plan, choices))
     best, standings = _chosen(ground, arms, balanced=start.balanced)
+    by_errors = best
     if len(ground.examples) < FEWEST and any(one.transfers for one in plan.strategies):
         best = _first_with_transfer(plan)
     shown = [
         told(ground, arm, standing, is_chosen=arm is arms[best]) for arm, standing in zip(arms, standings, strict=True)
     ]
+    if best != by_errors:
+        shown[best]["why"] = f"the first that transfers, as fewer than {FEWEST} examples tell too little to choose by"
     rival = strongest_against(choices[best], choices, ground.task, ground.truth)
     return replace(choices[best], arms=tuple(shown), rival=rival)
 

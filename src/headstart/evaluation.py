@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart import baselines, metrics, summarizing
 from headstart.data import Dataset, Finding
+from headstart.data.summaries import unrelated
 from headstart.devices import undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.model import Model, fingerprints
@@ -18,6 +19,7 @@ from headstart.statistics import Measure
 from headstart.strategies import Classical, FromScratch, Majority
 from headstart.summaries import oracles, rouges
 from headstart.tasks import Task
+from headstart.telling import OF_TEXTS, gap, standing
 from headstart.wording import count, plural, some
 
 WITHOUT = (Majority.name, Classical.name, FromScratch.name)
@@ -44,9 +46,10 @@ class Evaluation:
         per_class: precision, recall and F1 of each label.
         confusion: counts (c, c), true label by answer.
         findings: what a reader of the numbers should know.
-        ceilings: of summaries, "oracle": the best sentences by ROUGE-L, of one who sees the reference.
-        ahead: of summaries, by how much the headline is ahead of each baseline's, example by example.
-        transfers: whether the model carries anything over from a source.
+        ceilings: of summaries, "oracle": the best extract by ROUGE-L that a search which sees the reference finds.
+        ahead: of summaries, by how much the headline is ahead of each baseline's and of the oracle's, example by
+            example; below 0 it is behind.
+        exact_ceilings: texts whose oracle is a ceiling: the search showed that no choice of sentences is better.
     """
 
     task: Task
@@ -58,7 +61,7 @@ class Evaluation:
     findings: tuple[Finding, ...] = ()
     ceilings: dict[str, Measures] = field(default_factory=dict)
     ahead: dict[str, Difference] = field(default_factory=dict)
-    transfers: bool = True
+    exact_ceilings: int = 0
 
     @property
     def headline(self) -> str:
@@ -69,9 +72,16 @@ class Evaluation:
 
     @property
     def comparison(self) -> str:
-        """Say how the headline stands beside the best baseline's, by their intervals; not a test of the difference."""
+        """Say how the headline stands beside the best baseline's, by their intervals; not a test of the difference.
+
+        Of summaries it is said by the paired difference, example by example.
+        """
         if not self.baselines:
             return ""
+        if self.ahead:
+            others = [name for name in self.baselines if not _is_same(self.ahead[name])]
+            strongest = max(others, key=lambda name: self.baselines[name][self.headline].value, default="")
+            return self._beside(strongest) if strongest else ""
         is_lower = self.headline in metrics.LOWER
         best, ahead = (min, "below") if is_lower else (max, "above")
         rival = best(self.baselines, key=lambda name: self.baselines[name][self.headline].value)
@@ -114,6 +124,35 @@ class Evaluation:
         words = f"ROUGE-L is ahead, text by text (95 % interval), {'; '.join(parts)}; " if parts else ""
         return f"{words}the oracle chooses sentences with the reference before it" if self.ceilings else ""
 
+    @property
+    def paired(self) -> tuple[str, ...]:
+        """Say by how much the headline is ahead of each baseline and of the oracle, but of none that answers alike."""
+        return tuple(
+            f"{standing(one)} {OF_TEXTS.get(name, name)} by {gap(one)}"
+            for name, one in self.ahead.items()
+            if not _is_same(one)
+        )
+
+    @property
+    def ceiling_words(self) -> str:
+        """Say what the best extract is, and of how many texts it is a ceiling; "" where nothing is summarized."""
+        if not self.ceilings:
+            return ""
+        words = "the best extract by ROUGE-L is found by a search which sees the reference"
+        if self.exact_ceilings == self.n:
+            return f"{words}: no choice of sentences is better"
+        return (
+            f"{words}: of {self.exact_ceilings:,} of {self.n:,} texts it showed that no choice of sentences is better"
+        )
+
+    def _beside(self, rival: str) -> str:
+        one, name = self.ahead[rival], OF_TEXTS.get(rival, rival)
+        if one.low > 0:
+            return f"better than {name}: ahead by {gap(one)}"
+        if one.high < 0:
+            return f"worse than {name}: behind by {gap(one)}"
+        return f"no clear difference from {name}: {standing(one).split()[0]} by {gap(one)}"
+
     def __str__(self) -> str:
         return f"{self.headline} {self.metrics[self.headline]}"
 
@@ -130,6 +169,7 @@ class Evaluation:
             "baselines": rivals,
             "ceilings": {name: _plain(found) for name, found in self.ceilings.items()},
             "ahead": {name: one.as_dict() for name, one in self.ahead.items()},
+            "exact_ceilings": self.exact_ceilings,
             "per_class": self.per_class,
             "labels": list(self.task.labels),
             "confusion": self.confusion,
@@ -190,6 +230,8 @@ def evaluate(
 
     rivals = _rivals(model, kept, train, validation, classical)
     is_text = model.task.form == "text"
+    best, exact = oracles(truth, outputs, *rivals.values()) if is_text else (truth, 0)
+    beside = {**rivals, "oracle": best} if is_text else {}
     return Evaluation(
         model.task,
         len(kept),
@@ -197,25 +239,16 @@ def evaluate(
         {name: measured(answers) for name, answers in rivals.items()},
         metrics.per_class(task, truth, _as_wide(task, outputs), units, breaks),
         metrics.confusion(model.task, truth, outputs),
-        kept.told((*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(task, kept))),
-        {"oracle": measured(oracles(truth))} if is_text else {},
-        {name: _ahead(truth, outputs, one, units) for name, one in rivals.items()} if is_text else {},
-        model.record.get("strategy") not in WITHOUT,
+        (*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(model.task, kept)),
+        {"oracle": measured(best)} if is_text else {},
+        {name: _ahead(truth, outputs, one, units) for name, one in beside.items()},
+        exact,
     )
 
 
-def _with_strange_tags(task: Task, data: Dataset) -> Task:
-    """Return a task of tags with those of some data added that were never learned: they mark entities all the same."""
-    if task.kind != "tagging":
-        return task
-    return replace(task, labels=(*task.labels, *sorted(set(map(str, data.values)) - set(task.labels))))
-
-
-def _as_wide(task: Task, outputs: np.ndarray) -> np.ndarray:
-    """Return outputs (n, c) with a column for each tag that no answer has; others as they are."""
-    if task.kind != "tagging":
-        return outputs
-    return np.pad(outputs, ((0, 0), (0, task.n_outputs - outputs.shape[1])))
+def _is_same(ahead: Difference) -> bool:
+    """Tell whether two do not differ on any example: a model that is a baseline stands beside itself."""
+    return ahead.value == ahead.low == ahead.high == 0
 
 
 def _ahead(truth: np.ndarray, outputs: np.ndarray, others: np.ndarray, units: np.ndarray | None) -> Difference:
@@ -256,9 +289,10 @@ def _summaries(
 ) -> dict[str, np.ndarray]:
     """Return what needs no source answers texts: their first sentences, the centroid's, and the classical model's."""
     if train is None:
-        return {baselines.MAJORITY: summarizing.led(model.record["lead"], test.inputs)}
-    learned = train if validation is None else train.joined_with(validation)
-    found = summarizing.rivals(learned, test, model.task)
+        found = summarizing.led(model.record["lead"], test.inputs)
+    else:
+        learned = train if validation is None else train.joined_with(validation)
+        found = summarizing.rivals(learned, test, model.task)
     return found if made is None else {**found, baselines.CLASSICAL: made.outputs(test.inputs)}
 
 
@@ -287,6 +321,8 @@ def _few_units(units: int, data: Dataset) -> tuple[Finding, ...]:
 
 
 def _untested(task: Task, data: Dataset) -> tuple[Finding, ...]:
+    if task.form == "text":
+        return unrelated(data)
     if task.kind != "classification":
         return ()
     absent = sorted(set(task.labels) - {str(value) for value in data.values})

@@ -18,6 +18,7 @@ from headstart.progress import Progress, silent
 from headstart.writing.overlap import trigrams_of, words_of
 from headstart.writing.sentences import sentences_of
 from headstart.writing.texts import Written, as_array
+from headstart.writing.words import words_of
 
 if TYPE_CHECKING:
     from headstart.backbones.backbone import Backbone

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from headstart.statistics import Metric, mean_of
-from headstart.writing.oracle import oracle
-from headstart.writing.overlap import KINDS, copied, novel_bigrams, rouge, words_of
+from headstart.writing.oracles import oracle
+from headstart.writing.overlap import KINDS, copied, novel_bigrams, rouge
 from headstart.writing.sentences import sentences_of
 from headstart.writing.texts import Written, as_array
+from headstart.writing.words import words_of
 
 HEADLINE = "rougeL"
 SHARES = frozenset({*KINDS, "copied", "novel_bigrams"})
@@ -26,7 +27,9 @@ def summary_metrics(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
     """Return the metrics of summaries (n,) beside references (n,), each the mean over examples.
 
     The first is ROUGE-L; `length` is the words of the answers beside those of the references, `copied` the share of an
-    answer's words that its text has, `novel_bigrams` that of its pairs of words that its text has not.
+    answer's words that its text has, `novel_bigrams` that of its pairs of words that its text has not. Neither is
+    measured where all answers are put together from sentences: they copy by construction, and an interval would say
+    that something had been found out.
     """
     scores = rouges(truth, outputs)
     found = {name: Metric(float(one.mean()), mean_of(one)) for name, one in zip(KINDS, scores.T, strict=True)}
@@ -37,18 +40,29 @@ def summary_metrics(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
         return np.asarray((weights @ own) / np.maximum(weights @ wanted, 1.0))
 
     found["length"] = Metric(float(ratio(np.ones((1, len(truth))))[0]), ratio)
+    if all(getattr(one, "places", None) is not None for one in outputs.tolist()):
+        return found
     found |= _of_sources("copied", copied, truth, outputs)
     return found | _of_sources("novel_bigrams", novel_bigrams, truth, outputs)
 
 
-def oracles(truth: np.ndarray) -> np.ndarray:
-    """Return (n,) what the best choice of sentences says, of references (n,) that know their texts: see `oracle`."""
-    answers = []
-    for reference in truth.tolist():
+def oracles(truth: np.ndarray, *known: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return (n,) the best extracts by ROUGE-L that a search which sees the references finds, and how many are exact.
+
+    An exact one is a ceiling: no other choice of the text's sentences comes nearer to the reference.
+
+    Args:
+        truth: (n,) references that know their texts.
+        known: (n,) each, answers; from those that are extracts a search begins too, so that none of them is better.
+    """
+    answers, exact = [], 0
+    for number, reference in enumerate(truth.tolist()):
         sentences = sentences_of(reference.source)
-        places = oracle(str(reference), reference.source)
-        answers.append(Written(" ".join(sentences[place] for place in places), reference.source, places))
-    return as_array(answers)
+        places = [getattr(one[number], "places", None) for one in known]
+        found = oracle(str(reference), reference.source, [one for one in places if one is not None])
+        exact += found.is_exact
+        answers.append(Written(" ".join(sentences[place] for place in found.places), reference.source, found.places))
+    return as_array(answers), exact
 
 
 def _of_sources(

@@ -11,7 +11,7 @@ import numpy as np
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.classical import Vocabulary, on_words
 from headstart.data import Dataset, spread
-from headstart.extracts import BESIDE, COSINE, PLACE, STEADY, Decoding, Documents, counted_cosines, sentence_features
+from headstart.extracts import BESIDE, PLACE, STEADY, Decoding, Documents, counted_cosines, sentence_features
 from headstart.frozen.execution import Execution
 from headstart.heads import LinearHead, Parts
 from headstart.progress import Progress, silent
@@ -19,8 +19,9 @@ from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe
 from headstart.strategies.without import Classical, Majority
 from headstart.summaries import rouges
 from headstart.tasks import Task
-from headstart.writing.overlap import gain, words_of
+from headstart.writing.overlap import gain
 from headstart.writing.texts import as_array
+from headstart.writing.words import words_of
 
 GAIN = Task("gain", "regression")
 """What the head learns of a sentence: how much of the reference it says."""
@@ -93,27 +94,34 @@ def rivals(train: Dataset, test: Dataset, task: Task) -> dict[str, np.ndarray]:
 
     How many they are is chosen on the training texts.
     """
-    documents, asked = Documents.of(train.inputs), Documents.of(test.inputs)
+    asked = Documents.of(test.inputs)
+    words = Vocabulary.of(tuple(map(str, train.inputs)))
+    decodings = lead(train, task)
+    return {name: asked.chosen(_plain(name, words, asked), Decoding(**own)) for name, own in decodings.items()}
+
+
+def lead(train: Dataset, task: Task) -> dict[str, dict[str, Any]]:
+    """Return how many of the first sentences, and of those nearest to the centroid, suit references, as JSON holds it.
+
+    Each stands by the name of the baseline.
+    """
+    documents, truth = Documents.of(train.inputs), task.encode(train.values)
     words = Vocabulary.of(documents.texts)
-    found = {}
-    for name, place, weight in ((Majority.name, PLACE, -1.0), (CENTROID, COSINE, 1.0)):
-        head = only(place, weight)
-        rows, asked_rows = (one.beside(counted_cosines(words, one)) for one in (documents, asked))
-        decoding = _decoding(head.logits(rows)[:, 0], documents, task.encode(train.values))
-        found[name] = asked.chosen(head.logits(asked_rows)[:, 0], decoding)
-    return found
+    return {
+        name: asdict(_decoding(_plain(name, words, documents), documents, truth)) for name in (Majority.name, CENTROID)
+    }
 
 
-def lead(train: Dataset, task: Task) -> dict[str, Any]:
-    """Return how many first sentences suit the references best, as JSON holds it."""
-    documents = Documents.of(train.inputs)
-    return asdict(_decoding(_earliness(documents), documents, task.encode(train.values)))
-
-
-def led(decoding: dict[str, Any], inputs: Sequence[object]) -> np.ndarray:
-    """Return the first sentences (n,) of texts, as `lead` says."""
+def led(decodings: dict[str, dict[str, Any]], inputs: Sequence[object]) -> dict[str, np.ndarray]:
+    """Return what `lead` says of texts, where the training texts are not at hand: words are weighed by these texts."""
     documents = Documents.of(inputs)
-    return documents.chosen(_earliness(documents), Decoding(**decoding))
+    words = Vocabulary.of(documents.texts)
+    return {name: documents.chosen(_plain(name, words, documents), Decoding(**own)) for name, own in decodings.items()}
+
+
+def _plain(name: str, words: Vocabulary, documents: Documents) -> np.ndarray:
+    """Return the score (m,) of sentences that a baseline gives which learns nothing."""
+    return _earliness(documents) if name == Majority.name else counted_cosines(words, documents)
 
 
 def only(place: int, weight: float, before: int = 0) -> LinearHead:

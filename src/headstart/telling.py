@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.metrics import BOUNDED
+from headstart.paired import Difference
 from headstart.statistics import Measure
 from headstart.wording import count
 
@@ -29,6 +30,14 @@ LOCAL = {
     "classical": "ETS, Theta, ARIMA combined",
 }
 """What forecasts a history by itself."""
+
+OF_TEXTS = {
+    "majority": "the first sentences",
+    "centroid": "the centroid",
+    "classical": "sentences by words",
+    "oracle": "the best extract",
+}
+"""What baselines and the oracle are called where texts are summarized."""
 
 TITLES = {
     "accuracy": "accuracy",
@@ -77,6 +86,19 @@ def percent(value: float, low: float, high: float) -> str:
     return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def gap(ahead: Difference) -> str:
+    """Say how far two shares lie apart, without the sign, in points: "8.9 points [7.5, 10.4]"."""
+    value, low, high = (100 * one for one in (ahead.value, ahead.low, ahead.high))
+    if value < 0:
+        value, low, high = -value, -high, -low
+    return f"{value:.1f} points [{low:.1f}, {high:.1f}]"
+
+
+def standing(ahead: Difference) -> str:
+    """Say which way two lie apart."""
+    return "behind" if ahead.value < 0 else "ahead of"
+
+
 def arm_in_words(arm: dict[str, Any], words: str = ", cut {}") -> str:
     """Name a contender, and where it is cut; nothing of one that is read at the top, or where there is none.
 
@@ -93,25 +115,39 @@ def arm_in_words(arm: dict[str, Any], words: str = ", cut {}") -> str:
 
 
 def why_chosen(arms: Sequence[dict[str, Any]]) -> str:
-    """Say in a sentence why the chosen contender was chosen, from those that were not given up."""
-    arms = [arm for arm in arms if not arm.get("given_up")]
+    """Say in a sentence why the chosen contender was chosen, by the rule that chose: see `arms.choose`.
+
+    The first is taken that is within one standard error of the best; what was given up takes no part. Where something
+    else decided, the contender says it itself ("why").
+    """
+    arms = [arm for arm in arms if arm["chosen"] or not arm.get("given_up")]
     names = [arm_in_words(arm, " (cut {})") for arm in arms]
     chosen = next(place for place, arm in enumerate(arms) if arm["chosen"])
-    best = min(range(len(arms)), key=lambda place: arms[place]["behind"])
-    own = arms[chosen]
+    own, best = arms[chosen], min(range(len(arms)), key=lambda place: float(arms[place]["behind"]))
+    by_rule = next((place for place, arm in enumerate(arms) if arm["behind"] <= arm["standard_error"]), best)
     if "why" in own:
         words = f"{names[chosen]} is taken: {own['why']}"
-    elif chosen != best:
-        words = (
-            f"{names[best]} was better by {own['behind']:.4f} (± {own['standard_error']:.4f}): {names[chosen]} "
-            "is taken, the first in this order within one standard error of the best"
+        return f"{words}; ± is one standard error" if "±" in words else words
+    if chosen != by_rule:
+        return f"{names[chosen]} is taken, though by the errors alone it would have been {names[by_rule]}"
+    if chosen != best:
+        behind, error = _apart(own)
+        return (
+            f"{names[best]} was better by {behind}, no more than one standard error (± {error}): "
+            f"{names[chosen]} is taken, which comes first"
         )
-    elif chosen:
-        before = min(arms[:chosen], key=lambda arm: float(arm["behind"]))
-        words = (
-            f"{names[chosen]} is taken: {names[arms.index(before)]}, which comes before it, was worse by "
-            f"{before['behind']:.4f}, more than one standard error (± {before['standard_error']:.4f})"
-        )
-    else:
-        words = f"{names[chosen]} is taken: it comes first, and none was better"
-    return f"{words}; ± is one standard error"
+    if not chosen:
+        return f"{names[chosen]} is taken: it comes first, and none was better"
+    near = min(range(chosen), key=lambda place: float(arms[place]["behind"]))
+    behind, error = _apart(arms[near])
+    return (
+        f"{names[chosen]} is taken: {names[near]}, which comes before it, was worse by {behind}, "
+        f"more than one standard error (± {error})"
+    )
+
+
+def _apart(arm: dict[str, Any]) -> tuple[str, str]:
+    """Return by how much a contender is behind, and its standard error, in as many digits as tell them apart."""
+    behind, error = float(arm["behind"]), float(arm["standard_error"])
+    said = [(f"{behind:.{digits}f}", f"{error:.{digits}f}") for digits in range(4, 16)]
+    return next((one for one in said if one[0] != one[1]), said[0] if behind == error else (repr(behind), repr(error)))

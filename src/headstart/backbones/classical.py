@@ -26,6 +26,7 @@ from headstart.backbones.card import CLASSICAL, Card
 from headstart.backbones.replay import CutPlan
 from headstart.data.images import open_image
 from headstart.data.words import counted_of
+from headstart.writing.words import SINGLE
 
 RARE_FROM = 2000
 """From this many texts on, words and pairs that stand in one text only are left out."""
@@ -118,7 +119,9 @@ class Vocabulary:
 
 
 def _vectorizer(**settings: Any) -> TfidfVectorizer:
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]", **settings)
+    """Return what counts words and pairs of them; of kana and Chinese, which leave no blanks, characters."""
+    pattern = rf"(?u)[{SINGLE}]|[^\W{SINGLE}]+|[^\w\s]"
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=pattern, **settings)
 
 
 @dataclass(frozen=True)

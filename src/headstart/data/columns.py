@@ -19,7 +19,8 @@ from headstart.data.tables import SPLIT_NAMES
 from headstart.data.tagging import is_tagging, read_tagging
 from headstart.errors import DataError, OptionError
 from headstart.tasks import KINDS, Kind, Task, Value
-from headstart.writing.overlap import words_of
+from headstart.writing.overlap import copied
+from headstart.writing.words import words_of
 
 TARGET_NAMES = ("label", "labels", "target", "class", "category", "y")
 TEXT_NAMES = ("text", "sentence", "review", "message", "content", "abstract", "document", "question", "tweet", "input")
@@ -37,6 +38,9 @@ JOINTLY = 10
 
 SUMMARY_WORDS = 5
 """Words that a target has at least, in the middle one of its cells, to be a text."""
+
+TAKEN_OVER = 0.4
+"""Share of a summary's words that its text has too, in the middle one, at least: of an address or a path it is less."""
 
 TEXT_WORDS = 2.0
 """A column whose cells have at least this many words on average can be an input text."""
@@ -147,8 +151,18 @@ def is_missing(cell: Any) -> bool:
     return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))
 
 
-def read_target(cells: list[Any], name: str, kind: Kind | None) -> tuple[Task, list[Value | None], tuple[str, ...]]:
+def read_target(
+    cells: list[Any], name: str, kind: Kind | None, texts: Sequence[str] | None = None
+) -> tuple[Task, list[Value | None], tuple[str, ...]]:
     """Return the task, the value of each cell (None where it is missing), and what was inferred.
+
+    A summary without a single word is missing.
+
+    Args:
+        cells: the target's.
+        name: of the target.
+        kind: of the task; None infers it.
+        texts: what each cell is about, where the inputs are texts: a summary is known by the words it takes over.
 
     Raises:
         OptionError: `kind` is unknown.
@@ -158,14 +172,16 @@ def read_target(cells: list[Any], name: str, kind: Kind | None) -> tuple[Task, l
         raise OptionError("the kind of task is unknown.", expected=", ".join(KINDS), got=repr(kind))
     notes: tuple[str, ...] = ()
     if kind is None:
-        kind, notes = _infer_kind([cell for cell in cells if not is_missing(cell)], name)
+        known = [place for place, cell in enumerate(cells) if not is_missing(cell)]
+        about = None if texts is None else [texts[place] for place in known]
+        kind, notes = _infer_kind([cells[place] for place in known], name, about)
     if kind == "regression":
         numbers = [_number(cell) for cell in cells]
         return Task(name, kind), [*numbers], notes
     if kind == "tagging":
         return Task(name, kind), [_tagged(cell, name, f"row {row}") for row, cell in enumerate(cells, start=1)], notes
     if kind == "summarization":
-        return Task(name, kind), [None if is_missing(cell) else str(cell).strip() for cell in cells], notes
+        return Task(name, kind), [str(cell).strip() if _has_words(cell) else None for cell in cells], notes
     if kind == "multilabel":
         separator = _separator([cell for cell in cells if isinstance(cell, str)]) or ","
         sets = [None if _is_none(cell) else _label_set(cell, separator) for cell in cells]
@@ -237,17 +253,21 @@ def _label_set(cell: Any, separator: str) -> tuple[str, ...]:
     return tuple(sorted({part.strip() for part in parts if part.strip()}))
 
 
+def _has_words(cell: Any) -> bool:
+    return not is_missing(cell) and bool(words_of(str(cell)))
+
+
 def _tagged(cell: Any, name: str, row: str) -> Value | None:
     return None if is_missing(cell) else read_tagging(cell, name, row)
 
 
-def _infer_kind(cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]]:
+def _infer_kind(cells: list[Any], name: str, texts: Sequence[str] | None) -> tuple[Kind, tuple[str, ...]]:
     if is_tagging(cells):
         return "tagging", (f"{name!r} tags the words of its texts: token labelling",)
     if any(isinstance(cell, Sequence | set | np.ndarray) and not isinstance(cell, str) for cell in cells):
         return "multilabel", (f"{name!r} holds lists: a multi-label task",)
     return _kind_of_numbers(cells, name) or _kind_of_words(
-        [cell for cell in cells if isinstance(cell, str)], cells, name
+        [cell for cell in cells if isinstance(cell, str)], cells, name, texts
     )
 
 
@@ -264,20 +284,36 @@ def _kind_of_numbers(cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]
     return None
 
 
-def _kind_of_words(words: list[str], cells: list[Any], name: str) -> tuple[Kind, tuple[str, ...]]:
+def _kind_of_words(
+    words: list[str], cells: list[Any], name: str, texts: Sequence[str] | None
+) -> tuple[Kind, tuple[str, ...]]:
     separator = _separator(words)
     if separator:
         return "multilabel", (f"{name!r} holds labels separated by {separator!r}: a multi-label task",)
-    if _are_summaries(words, len(cells)):
+    if not _are_texts(words, len(cells)):
+        return "classification", ()
+    if texts is None or _take_over(words, texts):
         return "summarization", (f"{name!r} holds texts of their own: summarization (--task classification if not)",)
-    return "classification", ()
+    note = f"{name!r} holds texts with few words of the inputs: classification (--task summarization if not)"
+    return "classification", (note,)
 
 
-def _are_summaries(cells: Sequence[str], n: int) -> bool:
+def _are_texts(cells: Sequence[str], n: int) -> bool:
     """Tell whether cells are texts rather than names of classes: of several words, and hardly one stands twice."""
     if not cells or len(cells) < n or len(set(cells)) < max(2, MOSTLY * n):
         return False
-    return float(np.median([len(words_of(cell)) for cell in cells])) >= SUMMARY_WORDS
+    return float(np.median([_length(cell) for cell in cells])) >= SUMMARY_WORDS
+
+
+def _take_over(cells: Sequence[str], texts: Sequence[str]) -> bool:
+    """Tell whether the middle one of some cells takes a fair share of its words from its text."""
+    shares = [copied(cell, text) or 0.0 for cell, text in zip(cells, texts, strict=True)]
+    return float(np.median(shares)) >= TAKEN_OVER
+
+
+def _length(cell: str) -> int:
+    """Return how many words a cell has: what stands between blanks, or the words of a script that leaves none."""
+    return len(cell.split()) if cell.isascii() else len(words_of(cell))
 
 
 def _separator(cells: list[str]) -> str | None:
@@ -339,9 +375,7 @@ def _infer_input(frame: pd.DataFrame, target: str | None, split: str | None) -> 
         for name in texts:
             if name.lower() == known:
                 return name
-    wordy = [
-        name for name in texts if np.mean([len(str(cell).split()) for cell in frame[name].head(200)]) >= TEXT_WORDS
-    ]
+    wordy = [name for name in texts if np.mean([_length(str(cell)) for cell in frame[name].head(200)]) >= TEXT_WORDS]
     if len(wordy) == 1 and not images:
         return wordy[0]
     if not images and not wordy:

@@ -192,14 +192,15 @@ def _all_examples(
 ) -> Dataset:
     """Build the data set from the rows that can be used, and say which cannot."""
     frame = table.frame
-    read_ones = [columns_of.read_target(list(frame[name]), name, kind) for name, kind in targets]
+    inputs, names = _inputs(table, columns)
+    texts = [str(one or "") for one in inputs] if columns.modality == "text" else None
+    read_ones = [columns_of.read_target(list(frame[name]), name, kind, texts) for name, kind in targets]
     tasks, kind_notes = [task for task, _, _ in read_ones], [note for _, _, notes in read_ones for note in notes]
     require_shareable(tasks)
     by_target = {task.target: tuple(values) for task, values, _ in read_ones}
     if any(task.form == "text" for task in tasks):
         require_summaries(tasks, columns.modality)
     task, values = (tasks[0], [*read_ones[0][1]]) if len(tasks) == 1 else columns_of.joint_classes(tasks, by_target)
-    inputs, names = _inputs(table, columns)
     inspected = _inspect(inputs, columns.modality, progress)
     odd = wordless(values, names) if task.form == "text" else []
     if task.form == "text":

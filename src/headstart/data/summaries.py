@@ -12,9 +12,13 @@ from headstart.data.splits import spread
 from headstart.errors import DataError, OptionError
 from headstart.tasks import Task
 from headstart.wording import count, some
-from headstart.writing.overlap import copied, words_of
+from headstart.writing.overlap import copied
 from headstart.writing.sentences import sentences_of
 from headstart.writing.texts import Written
+from headstart.writing.words import words_of
+
+UNRELATED = 0.05
+"""Words of the references that their texts have, on average, below which they are hardly about them."""
 
 FOREIGN = 0.25
 """The share of a summary's words that its text has, below which it is hardly one of it."""
@@ -72,7 +76,7 @@ def wordless(values: Sequence[Any], names: Sequence[str]) -> list[Finding]:
 
 
 def summary_findings(dataset: Dataset) -> list[Finding]:
-    """Return what is odd: summaries that are no shorter than their texts or not of them, texts of one sentence."""
+    """Return what is odd: summaries no shorter than their texts or not about them, and texts with nothing to choose."""
     rows = list(zip(dataset.names, dataset.inputs, dataset.values, strict=True))
     longer = [name for name, text, summary in rows if len(words_of(str(summary))) >= len(words_of(str(text)))]
     single = [name for name, text, _ in rows if len(sentences_of(str(text))) == 1]
@@ -88,4 +92,17 @@ def summary_findings(dataset: Dataset) -> list[Finding]:
         words = "is its own extract" if len(single) == 1 else "are their own extracts"
         text = f"{count(len(single), 'text')} of one sentence {words}: {some(single)}"
         findings.append(Finding("single_sentences", text))
-    return findings
+    return [*findings, *unrelated(dataset)]
+
+
+def unrelated(dataset: Dataset) -> tuple[Finding, ...]:
+    """Return a finding where the references have hardly a word in common with the texts they should be about."""
+    pairs = zip(dataset.values, dataset.inputs, strict=True)
+    shares = [copied(str(summary), str(text)) or 0.0 for summary, text in pairs]
+    if not shares or float(np.mean(shares)) >= UNRELATED:
+        return ()
+    text = (
+        f"the references share almost no words with their texts ({100 * np.mean(shares):.1f} % of their words): "
+        "is it the wrong column, or another language?"
+    )
+    return (Finding("unrelated_references", text),)

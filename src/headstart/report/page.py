@@ -24,7 +24,7 @@ from headstart.mistakes import errors_of
 from headstart.report.result import Result
 from headstart.report.thresholds import thresholds
 from headstart.statistics import Measure
-from headstart.telling import LOCAL, TITLES, arm_in_words, measure_in_words, why_chosen
+from headstart.telling import LOCAL, OF_TEXTS, TITLES, arm_in_words, measure_in_words, why_chosen
 from headstart.wording import capital, count
 
 DRAWN, PAST = 6, 4
@@ -169,7 +169,8 @@ def _sources(result: Result) -> list[dict[str, str]]:
 
 def _metrics(result: Result) -> dict[str, Any]:
     evaluation, proof = result.evaluation, result.proof
-    names, beside = list(evaluation.beside), evaluation.beside
+    beside = {**evaluation.baselines, **evaluation.ceilings}
+    names = list(beside)
     rows = []
     for name, measure in evaluation.metrics.items():
         rivals = [beside[rival].get(name) for rival in names]
@@ -193,8 +194,14 @@ def _metrics(result: Result) -> dict[str, Any]:
         words += f" {evaluation.gaps}."
     if also:
         words += f" Described, not claimed: {', '.join(also)} with transfer."
-    names = [LOCAL.get(name, name) if evaluation.task.form == "path" else name for name in names]
-    return {"columns": ["this model", *names], "metrics": rows, "test_words": proof.called(words)}
+    if evaluation.ahead:
+        title = TITLES[evaluation.headline]
+        words += (
+            f" Example by example, in {title}: {'; '.join(evaluation.paired)}. {capital(evaluation.ceiling_words)}."
+        )
+    titles = {"path": LOCAL, "text": OF_TEXTS}.get(evaluation.task.form, {})
+    names = [titles.get(name, name) for name in names]
+    return {"columns": ["this model", *names], "metrics": rows, "test_words": words}
 
 
 def _curves(result: Result) -> dict[str, Any]:

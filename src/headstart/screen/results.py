@@ -11,7 +11,16 @@ from rich.text import Text
 from headstart.screen.rankings import show_contenders
 from headstart.screen.terminal import OUT, TALK, show_findings, show_notes, show_question, table_of
 from headstart.statistics import Measure
-from headstart.telling import LOCAL, STRATEGIES, TITLES, arm_in_words, measure_in_words, percent, why_chosen
+from headstart.telling import (
+    LOCAL,
+    OF_TEXTS,
+    STRATEGIES,
+    TITLES,
+    arm_in_words,
+    measure_in_words,
+    percent,
+    why_chosen,
+)
 from headstart.wording import bytes_in_words, count
 
 if TYPE_CHECKING:
@@ -208,11 +217,13 @@ def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
     if evaluation.task.form == "path":
         _show_forecasts(evaluation, proof)
         return
-    names, beside = list(evaluation.beside), evaluation.beside
-    table = table_of(evaluation.task.called(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %"))
+    beside = {**evaluation.baselines, **evaluation.ceilings}
+    names = list(beside)
+    table = table_of(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %")
     table.add_column("")
-    for column in ("this model", *names):
-        table.add_column(column, justify="right", no_wrap=evaluation.task.form != "text")
+    titles = OF_TEXTS if evaluation.task.form == "text" else {}
+    for column in ("this model", *(titles.get(name, name).removeprefix("the ") for name in names)):
+        table.add_column(column, justify="right", no_wrap=not titles)
     for metric, measure in evaluation.metrics.items():
         rivals = [beside[name].get(metric) for name in names]
         style = "bold" if metric == evaluation.headline else ""
@@ -220,8 +231,9 @@ def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
         shown = cells if len(names) <= BESIDE else [cell.replace(" [", "\n[", 1) for cell in cells]
         table.add_row(TITLES.get(metric, metric), *shown, style=style)
     OUT.print(table)
-    if evaluation.gaps:
-        OUT.print(evaluation.gaps)
+    if evaluation.ahead:
+        OUT.print(Text("\n".join((f"example by example, in {TITLES[evaluation.headline]}:", *evaluation.paired))))
+        OUT.print(Text(evaluation.ceiling_words, style="dim"))
     if proof is None:
         OUT.print(Text(evaluation.comparison, style="bold"))
     if len(evaluation.per_class) > 1:

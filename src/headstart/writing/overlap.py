@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
-from unicodedata import category, normalize
+
+from headstart.writing.words import words_of
 
 KINDS = ("rouge1", "rouge2", "rougeL")
 KEPT = 200_000
 """Pairs of texts that are remembered, at most."""
-
-UNSPACED = (
-    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-)
-"""Letters of scripts that leave no blanks between words: kana and ideographs, Thai and Lao, Burmese, Khmer."""
 
 
 @lru_cache(KEPT)
@@ -71,15 +65,6 @@ def copied(text: str, source: str) -> float | None:
     return sum(word in known for word in own) / len(own) if own else None
 
 
-@lru_cache(KEPT)
-def words_of(text: str) -> tuple[str, ...]:
-    """Return the words of a text in lower case, each with its accents and vowel signs.
-
-    Where a script leaves no blanks between words, each letter is one. rouge-score itself knows only a to z.
-    """
-    return tuple(_word().findall(normalize("NFC", text).lower()))
-
-
 def trigrams_of(text: str) -> frozenset[tuple[str, ...]]:
     """Return the triples of words that follow each other in a text."""
     words = words_of(text)
@@ -98,13 +83,6 @@ def _scorer() -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer(["rouge1", "rouge2"], tokenizer=_Words())
-
-
-@cache
-def _word() -> re.Pattern[str]:
-    marks = "".join(one for one in map(chr, range(0x20000)) if category(one) in ("Mn", "Mc")) + "\u200c\u200d"
-    letters = rf"[^\W_{UNSPACED}]+"
-    return re.compile(rf"(?=\w)[{UNSPACED}][{marks}]*|{letters}(?:[{marks}]+(?:{letters})?)*")
 
 
 def _pairs(words: Sequence[str]) -> frozenset[tuple[str, str]]:

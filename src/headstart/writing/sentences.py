@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from itertools import groupby, pairwise
-from textwrap import wrap
+from itertools import pairwise
 
-from headstart.writing.overlap import words_of
+from headstart.writing.words import words_of
 
 LONG_LINE = 40
 """Words from which on a line of a text of several lines is no single sentence."""
 
-LONGEST = 1500
-"""Characters of a sentence; a longer one is cut at blanks, as texts are that have no full stop."""
+LONGEST = 200
+"""Words of a sentence, at most: what is longer is no sentence, and is cut into pieces."""
 
-WRAPPED = 40
-"""Characters that the usual line has at least where lines are broken to a width."""
-
-CLOSING = tuple(".!?:;…\"')]}»”’。！？।")
 KEPT = 50_000
 """Texts whose sentences are kept in memory, at most."""
+
+ENDS = re.compile(r"[.!?…:;。！？।॥؟۔།။៕]['\")\]”’»]*$")
+"""How a line ends whose sentence is over."""
+
+BEGINS = re.compile(r"[^\W\d_]{1,3}[.)]\s|\S{1,20}(\s\S{1,20})?\s?:")
+"""How a point of a list or a turn of a dialogue begins."""
+
+MOSTLY, ALIKE = 0.8, 0.6
+"""Lines that are wrapped by their width: how many of them are at least which share of the longest."""
 
 
 @lru_cache(KEPT)
@@ -27,33 +32,42 @@ def sentences_of(text: str) -> tuple[str, ...]:
     """Return the sentences of a text, at least one.
 
     Lines are sentences, or turns of a dialogue, where there are several; a long one is taken apart by sentencex. Lines
-    that were only broken to a width are joined first, as far as the next blank line.
+    that are wrapped by their width are no sentences: they are joined first, up to the next blank line. That is seen by
+    small letters, so a wrapped text of a script that has none keeps its lines. No sentence has more than `LONGEST`
+    words: where punctuation is missing, pieces are cut at blanks, so that an extract is never all of a long text.
     """
     lines = [line.strip() for line in text.splitlines()]
-    are_wrapped = _are_wrapped(lines)
-    lines = [line for line in (_joined(lines) if are_wrapped else lines) if line]
+    is_wrapped = _are_wrapped(lines)
+    lines = _paragraphs(lines) if is_wrapped else [line for line in lines if line]
     found = []
     for line in lines:
-        is_sentence = len(lines) > 1 and not are_wrapped and len(words_of(line)) <= LONG_LINE
+        is_sentence = len(lines) > 1 and not is_wrapped and len(words_of(line)) <= LONG_LINE
         found += [line] if is_sentence else _segmented(line)
-    return tuple(piece for one in found for piece in _bounded(one)) or (text,)
+    return tuple(piece for one in found for piece in _pieces(one)) or (text,)
 
 
 def _are_wrapped(lines: list[str]) -> bool:
-    """Tell whether most lines are as long as a width, and end in the middle of a sentence."""
-    pairs = [(one, other) for one, other in pairwise(lines) if one and other]
-    breaks = [one for one, other in pairs if not one.endswith(CLOSING) and other[0].islower()]
-    usual = sorted(len(one) for one, _ in pairs)[len(pairs) // 2] if pairs else 0
-    return usual >= WRAPPED and len(breaks) * 2 >= len(pairs)
+    """Tell whether lines end where they are full: mostly in mid-sentence, and all about as long."""
+    pairs = [(one, after) for one, after in pairwise(lines) if one and after]
+    going_on = sum(after[0].islower() and not ENDS.search(one) and not BEGINS.match(after) for one, after in pairs)
+    if not pairs or 2 * going_on < len(pairs):
+        return False
+    longest = max(map(len, lines))
+    return sum(len(one) >= ALIKE * longest for one, _ in pairs) >= MOSTLY * len(pairs)
 
 
-def _joined(lines: list[str]) -> list[str]:
-    """Return the paragraphs of lines: a blank one stands between two."""
-    return [" ".join(part) for is_blank, part in groupby(lines, key=lambda line: not line) if not is_blank]
+def _paragraphs(lines: list[str]) -> list[str]:
+    """Return lines joined, up to a blank one each."""
+    return [" ".join(part.split("\n")) for part in re.split(r"\n\n+", "\n".join(lines).strip("\n")) if part]
 
 
-def _bounded(sentence: str) -> list[str]:
-    return [sentence] if len(sentence) <= LONGEST else wrap(sentence, LONGEST, break_on_hyphens=False)
+def _pieces(sentence: str) -> list[str]:
+    """Return a sentence in halves of halves, until none is too long; cut at blanks, or anywhere where there is none."""
+    if len(words_of(sentence)) <= LONGEST:
+        return [sentence]
+    parts, between = (sentence.split(), " ") if len(sentence.split()) > 1 else (list(sentence), "")
+    middle = len(parts) // 2
+    return [piece for half in (parts[:middle], parts[middle:]) for piece in _pieces(between.join(half))]
 
 
 def _segmented(text: str) -> list[str]:
