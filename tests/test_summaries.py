@@ -166,56 +166,6 @@ def test_sentences_are_lines_where_there_are_several() -> None:
     assert sentences_of("") == ("",)
 
 
-def test_lines_that_were_broken_to_a_width_are_joined() -> None:
-    page = (
-        "The river rose in the night and by the morning\nthe bridge had gone, which nobody had\n"
-        "expected at all. The market stayed closed for\nthe week.\n\nThe school opened."
-    )
-    assert sentences_of(page) == (
-        "The river rose in the night and by the morning the bridge had gone, which nobody had expected at all.",
-        "The market stayed closed for the week.",
-        "The school opened.",
-    )
-    turns = "Anna: hey\nBen: hello there\nAnna: are you coming to the market with all of us later today\nBen: yes"
-    assert len(sentences_of(turns)) == 4
-
-
-def test_a_text_without_a_full_stop_is_cut() -> None:
-    found = sentences_of("word " * 2000)
-    assert len(found) > 5
-    assert " ".join(found) == ("word " * 2000).strip()
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("It's 9 o'clock", ("it", "s", "9", "o", "clock")),
-        ("한국어 문장", ("한국어", "문장")),
-        ("हिन्दी में", ("हिन्दी", "में")),
-        ("cafe\u0301 CAFÉ", ("café", "café")),
-        ("猫がいる。", ("猫", "が", "い", "る")),
-        ("ที่นี่", ("ที่", "นี่")),
-        ("snake_case", ("snake", "case")),
-    ],
-)
-def test_words_are_those_of_their_script(text: str, words: tuple[str, ...]) -> None:
-    assert words_of(text) == words
-
-
-@given(st.lists(st.lists(st.sampled_from("abcde"), min_size=1, max_size=4), min_size=1, max_size=6), st.data())
-def test_the_oracle_is_the_best_of_all_choices(parts: list[list[str]], more: st.DataObject) -> None:
-    reference = more.draw(st.lists(st.sampled_from("abcde"), min_size=1, max_size=8))
-    text = "\n".join(" ".join(part) for part in parts)
-
-    def score(places: tuple[int, ...]) -> float:
-        own = [word for place in places for word in parts[place]]
-        return 2 * common_words(reference, own) / (len(reference) + len(own))
-
-    sizes = range(1, 1 + len(parts))
-    best = max(score(places) for size in sizes for places in combinations(range(len(parts)), size))
-    assert score(oracle(" ".join(reference), text)) == pytest.approx(best)
-
-
 def test_the_oracle_takes_what_says_the_reference_best() -> None:
     text = "Cats sleep. The dog ran to the river. It rained."
     assert oracle("the dog ran to the river", text).places == (1,)

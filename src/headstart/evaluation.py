@@ -28,10 +28,6 @@ WITHOUT = (Majority.name, Classical.name, FromScratch.name)
 Measures = dict[str, Measure]
 
 
-OF_TEXTS = {"majority": "first sentences", "classical": "choice by words"}
-"""What is called so where texts are summarized."""
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """What was measured.
@@ -50,6 +46,7 @@ class Evaluation:
         ahead: of summaries, by how much the headline is ahead of each baseline's and of the oracle's, example by
             example; below 0 it is behind.
         exact_ceilings: texts whose oracle is a ceiling: the search showed that no choice of sentences is better.
+        transfers: whether the model carries anything over from a source.
     """
 
     task: Task
@@ -62,6 +59,7 @@ class Evaluation:
     ceilings: dict[str, Measures] = field(default_factory=dict)
     ahead: dict[str, Difference] = field(default_factory=dict)
     exact_ceilings: int = 0
+    transfers: bool = True
 
     @property
     def headline(self) -> str:
@@ -85,8 +83,6 @@ class Evaluation:
         is_lower = self.headline in metrics.LOWER
         best, ahead = (min, "below") if is_lower else (max, "above")
         rival = best(self.baselines, key=lambda name: self.baselines[name][self.headline].value)
-        if rival in self.ahead:
-            return self._of_pairs(rival)
         ours, theirs = self.metrics[self.headline], self.baselines[rival][self.headline]
         is_plain = self.task.kind == "tagging" and rival == baselines.MAJORITY
         name = f"{rival.replace('_', ' ')} baseline" + (" (one tag for every word)" if is_plain else "")
@@ -100,29 +96,6 @@ class Evaluation:
             words = "no benefit from transfer here" if is_claim else "worse"
             return f"{words}: the interval of the {name} lies wholly {ahead} this model's"
         return f"no clear difference from the {name}: the intervals overlap"
-
-    def _of_pairs(self, rival: str) -> str:
-        gap, name = self.ahead[rival], OF_TEXTS.get(rival, rival)
-        if gap.low > 0:
-            return f"better than the {name}: ahead by {gap.in_points}, text by text"
-        return (
-            f"{'worse than' if gap.high < 0 else 'not shown to differ from'} the {name}: {gap.in_points}, text by text"
-        )
-
-    @property
-    def beside(self) -> dict[str, Measures]:
-        """What is shown beside the model, by what it is called: the baselines and, last, the ceiling."""
-        if self.task.form != "text":
-            return self.baselines
-        return {OF_TEXTS.get(name, name): one for name, one in {**self.baselines, **self.ceilings}.items()}
-
-    @property
-    def gaps(self) -> str:
-        """Say of summaries by how much the headline is ahead of each baseline's, text by text; "" of others."""
-        gaps = {OF_TEXTS.get(name, name): one for name, one in self.ahead.items() if one.low or one.high}
-        parts = [f"of the {name} by {one.in_points}" for name, one in gaps.items()]
-        words = f"ROUGE-L is ahead, text by text (95 % interval), {'; '.join(parts)}; " if parts else ""
-        return f"{words}the oracle chooses sentences with the reference before it" if self.ceilings else ""
 
     @property
     def paired(self) -> tuple[str, ...]:
@@ -239,11 +212,26 @@ def evaluate(
         {name: measured(answers) for name, answers in rivals.items()},
         metrics.per_class(task, truth, _as_wide(task, outputs), units, breaks),
         metrics.confusion(model.task, truth, outputs),
-        (*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(model.task, kept)),
+        kept.told((*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(task, kept))),
         {"oracle": measured(best)} if is_text else {},
         {name: _ahead(truth, outputs, one, units) for name, one in beside.items()},
         exact,
+        model.record.get("strategy") not in WITHOUT,
     )
+
+
+def _with_strange_tags(task: Task, data: Dataset) -> Task:
+    """Return a task of tags with those of some data added that were never learned: they mark entities all the same."""
+    if task.kind != "tagging":
+        return task
+    return replace(task, labels=(*task.labels, *sorted(set(map(str, data.values)) - set(task.labels))))
+
+
+def _as_wide(task: Task, outputs: np.ndarray) -> np.ndarray:
+    """Return outputs (n, c) with a column for each tag that no answer has; others as they are."""
+    if task.kind != "tagging":
+        return outputs
+    return np.pad(outputs, ((0, 0), (0, task.n_outputs - outputs.shape[1])))
 
 
 def _is_same(ahead: Difference) -> bool:

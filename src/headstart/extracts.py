@@ -15,7 +15,7 @@ from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import features_of
 from headstart.heads import LinearHead
 from headstart.progress import Progress, silent
-from headstart.writing.overlap import trigrams_of, words_of
+from headstart.writing.overlap import trigrams_of
 from headstart.writing.sentences import sentences_of
 from headstart.writing.texts import Written, as_array
 from headstart.writing.words import words_of

@@ -56,11 +56,6 @@ class Difference:
         """Whether there is a difference: by the test and by the interval, which need not agree at the edge."""
         return self.p <= 1 - self.level and (self.low > 0 or self.high < 0)
 
-    @property
-    def in_points(self) -> str:
-        """A difference of shares in points of a hundred, with its interval."""
-        return f"{100 * self.value:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
-
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
         return {name: _finite(value) for name, value in asdict(self).items()}

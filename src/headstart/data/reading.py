@@ -21,7 +21,7 @@ from headstart.data.columns import Columns
 from headstart.data.dataset import Dataset, Finding, Input
 from headstart.data.histories import History
 from headstart.data.series import read_series
-from headstart.data.summaries import about, require_own_words, require_summaries, wordless
+from headstart.data.summaries import about, require_summaries
 from headstart.data.tables import Table, open_table
 from headstart.data.tagging import apart
 from headstart.data.words import Word
@@ -202,13 +202,10 @@ def _all_examples(
         require_summaries(tasks, columns.modality)
     task, values = (tasks[0], [*read_ones[0][1]]) if len(tasks) == 1 else columns_of.joint_classes(tasks, by_target)
     inspected = _inspect(inputs, columns.modality, progress)
-    odd = wordless(values, names) if task.form == "text" else []
     if task.form == "text":
         values = [*about(values, inputs)]
-        if targets[0][1] is None:
-            require_own_words(task, values)
     usable = [value is not None and not seen.fault for value, seen in zip(values, inspected, strict=True)]
-    findings = (*_row_findings(table, columns, names, by_target, inspected), *odd)
+    findings = tuple(_row_findings(table, columns, names, by_target, inspected))
     if not any(usable):
         raise DataError(
             f"none of the {len(frame)} examples in {table.name} can be used.",

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from headstart.data.dataset import Dataset, Finding
-from headstart.data.splits import spread
-from headstart.errors import DataError, OptionError
+from headstart.errors import OptionError
 from headstart.tasks import Task
 from headstart.wording import count, some
 from headstart.writing.overlap import copied
@@ -19,12 +18,6 @@ from headstart.writing.words import words_of
 
 UNRELATED = 0.05
 """Words of the references that their texts have, on average, below which they are hardly about them."""
-
-FOREIGN = 0.25
-"""The share of a summary's words that its text has, below which it is hardly one of it."""
-
-LOOKED_AT = 400
-"""Summaries that this is judged by."""
 
 
 def require_summaries(tasks: Sequence[Task], modality: str) -> None:
@@ -39,40 +32,9 @@ def require_summaries(tasks: Sequence[Task], modality: str) -> None:
         raise OptionError(f"{own.target!r} holds texts, and only texts are summarized.", got=f"{modality}s", hint=hint)
 
 
-def require_own_words(task: Task, values: Sequence[Any]) -> None:
-    """Raise a `DataError` where texts that nobody called summaries share hardly a word with what they stand beside.
-
-    Raises:
-        DataError: they do: they are addresses, names or answers.
-    """
-    share = taken_over([one for one in values if one is not None])
-    if share is not None and share < FOREIGN:
-        raise DataError(
-            f"{task.target!r} holds texts that are hardly made of the inputs' words: they seem to be no summaries.",
-            expected="labels, numbers, or summaries of the inputs",
-            got=f"{100 * share:.0f} % of a usual one's words in its input",
-            hint=f"--target {task.target}:summarization if they are, or another --target",
-        )
-
-
-def taken_over(summaries: Sequence[Written]) -> float | None:
-    """Return the median share of a summary's words that its text has; None where there is none."""
-    few = [summaries[place] for place in spread(len(summaries), LOOKED_AT).tolist()]
-    found = [share for one in few if (share := copied(one, one.source)) is not None]
-    return float(np.median(found)) if found else None
-
-
-def about(values: Sequence[Any], inputs: Sequence[Any]) -> list[Written | None]:
-    """Return summaries, each of which knows the text it is about; None where there is none, or none with a word."""
-    pairs = zip(values, inputs, strict=True)
-    return [Written(one, str(text or "")) if one is not None and words_of(str(one)) else None for one, text in pairs]
-
-
-def wordless(values: Sequence[Any], names: Sequence[str]) -> list[Finding]:
-    """Return what is to be said of summaries that hold no word."""
-    found = [name for one, name in zip(values, names, strict=True) if one is not None and not words_of(str(one))]
-    text = f"{count(len(found), 'summary', 'summaries')} without a word, left out: {some(found)}"
-    return [Finding("wordless_summaries", text)] if found else []
+def about(values: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+    """Return summaries, each of which knows the text it is about; None where there is none."""
+    return [None if one is None else Written(one, str(text or "")) for one, text in zip(values, inputs, strict=True)]
 
 
 def summary_findings(dataset: Dataset) -> list[Finding]:
@@ -80,11 +42,7 @@ def summary_findings(dataset: Dataset) -> list[Finding]:
     rows = list(zip(dataset.names, dataset.inputs, dataset.values, strict=True))
     longer = [name for name, text, summary in rows if len(words_of(str(summary))) >= len(words_of(str(text)))]
     single = [name for name, text, _ in rows if len(sentences_of(str(text))) == 1]
-    share = taken_over([one for one in dataset.values if isinstance(one, Written)])
     findings = []
-    if share is not None and share < FOREIGN:
-        text = f"a usual summary has {100 * share:.0f} % of its words from its text: its sentences say little of it"
-        findings.append(Finding("foreign_summaries", text))
     if longer:
         text = f"{count(len(longer), 'summary', 'summaries')} no shorter than the text: {some(longer)}"
         findings.append(Finding("long_summaries", text))

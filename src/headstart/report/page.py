@@ -190,8 +190,6 @@ def _metrics(result: Result) -> dict[str, Any]:
         words += f" {capital(proof.forecast.words)}{' points' if proof.forecast.is_share else ''}."
     if proof.foretold is not None:
         words += f" {capital(proof.foretold.words)}."
-    if evaluation.gaps:
-        words += f" {evaluation.gaps}."
     if also:
         words += f" Described, not claimed: {', '.join(also)} with transfer."
     if evaluation.ahead:
@@ -201,7 +199,7 @@ def _metrics(result: Result) -> dict[str, Any]:
         )
     titles = {"path": LOCAL, "text": OF_TEXTS}.get(evaluation.task.form, {})
     names = [titles.get(name, name) for name in names]
-    return {"columns": ["this model", *names], "metrics": rows, "test_words": words}
+    return {"columns": ["this model", *names], "metrics": rows, "test_words": proof.called(words)}
 
 
 def _curves(result: Result) -> dict[str, Any]:

@@ -219,7 +219,7 @@ def show_evaluation(evaluation: Evaluation, proof: Proof | None = None) -> None:
         return
     beside = {**evaluation.baselines, **evaluation.ceilings}
     names = list(beside)
-    table = table_of(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %")
+    table = table_of(evaluation.task.called(f"on {evaluation.n:,} test examples, with 95 % intervals; shares in %"))
     table.add_column("")
     titles = OF_TEXTS if evaluation.task.form == "text" else {}
     for column in ("this model", *(titles.get(name, name).removeprefix("the ") for name in names)):

@@ -28,24 +28,14 @@ def rouge(reference: str, answer: str) -> tuple[float, float, float]:
 
 def common_words(one: Sequence[str], other: Sequence[str]) -> int:
     """Return the length of the longest common subsequence, a row of its table being a number (Hyyrö 2004)."""
-    full = (1 << len(one)) - 1
-    return len(one) - matched_row(full, full, places_in(one), other).bit_count()
-
-
-def places_in(words: Sequence[str]) -> dict[str, int]:
-    """Return where each word stands, as the bits of a number."""
     places: dict[str, int] = {}
-    for place, word in enumerate(words):
+    for place, word in enumerate(one):
         places[word] = places.get(word, 0) | 1 << place
-    return places
-
-
-def matched_row(row: int, full: int, places: dict[str, int], words: Sequence[str]) -> int:
-    """Return a row of the table after further words; it begins as all ones, and each 0 is one more word in common."""
-    for word in words:
-        if at := row & places.get(word, 0):
-            row = (row + at | row - at) & full
-    return row
+    row = full = (1 << len(one)) - 1
+    for word in other:
+        matched = row & places.get(word, 0)
+        row = (row + matched | row - matched) & full
+    return len(one) - row.bit_count()
 
 
 def gain(reference: str, sentence: str) -> float:
