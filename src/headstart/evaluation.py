@@ -16,14 +16,11 @@ from headstart.model import Model, fingerprints
 from headstart.paired import Difference, difference_of_means
 from headstart.progress import Progress, silent
 from headstart.statistics import Measure
-from headstart.strategies import Classical, FromScratch, Majority
+from headstart.strategies import KINDS
 from headstart.summaries import oracles, rouges
 from headstart.tasks import Task
 from headstart.telling import OF_TEXTS, gap, standing
 from headstart.wording import count, plural, some
-
-WITHOUT = (Majority.name, Classical.name, FromScratch.name)
-"""What carries nothing over."""
 
 Measures = dict[str, Measure]
 
@@ -205,6 +202,7 @@ def evaluate(
     is_text = model.task.form == "text"
     best, exact = oracles(truth, outputs, *rivals.values()) if is_text else (truth, 0)
     beside = {**rivals, "oracle": best} if is_text else {}
+    found = (*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(task, kept))
     return Evaluation(
         model.task,
         len(kept),
@@ -212,11 +210,11 @@ def evaluate(
         {name: measured(answers) for name, answers in rivals.items()},
         metrics.per_class(task, truth, _as_wide(task, outputs), units, breaks),
         metrics.confusion(model.task, truth, outputs),
-        kept.told((*findings, *_few_units(groups, kept), *_unknown_labels(model.task, kept), *_untested(task, kept))),
+        kept.told((*found, *(unrelated(kept) if is_text else ()))),
         {"oracle": measured(best)} if is_text else {},
         {name: _ahead(truth, outputs, one, units) for name, one in beside.items()},
         exact,
-        model.record.get("strategy") not in WITHOUT,
+        getattr(KINDS.get(str(model.record.get("strategy"))), "transfers", True),
     )
 
 
@@ -309,8 +307,6 @@ def _few_units(units: int, data: Dataset) -> tuple[Finding, ...]:
 
 
 def _untested(task: Task, data: Dataset) -> tuple[Finding, ...]:
-    if task.form == "text":
-        return unrelated(data)
     if task.kind != "classification":
         return ()
     absent = sorted(set(task.labels) - {str(value) for value in data.values})

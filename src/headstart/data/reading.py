@@ -203,9 +203,9 @@ def _all_examples(
     task, values = (tasks[0], [*read_ones[0][1]]) if len(tasks) == 1 else columns_of.joint_classes(tasks, by_target)
     inspected = _inspect(inputs, columns.modality, progress)
     if task.form == "text":
-        values = [*about(values, inputs)]
+        values = about(values, inputs)
     usable = [value is not None and not seen.fault for value, seen in zip(values, inspected, strict=True)]
-    findings = tuple(_row_findings(table, columns, names, by_target, inspected))
+    findings = _row_findings(table, columns, names, by_target, inspected)
     if not any(usable):
         raise DataError(
             f"none of the {len(frame)} examples in {table.name} can be used.",

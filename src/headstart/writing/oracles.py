@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from headstart.writing.overlap import common_words
+from headstart.writing.overlap import common_words, grown, places_in
 from headstart.writing.sentences import sentences_of
 from headstart.writing.words import words_of
 
@@ -79,9 +79,7 @@ class _Search:
     def of(cls, reference: str, sentences: Sequence[str]) -> _Search:
         """Return a search among some sentences."""
         own, words = words_of(reference), [words_of(one) for one in sentences]
-        bits: dict[str, int] = {}
-        for place, word in enumerate(own):
-            bits[word] = bits.get(word, 0) | 1 << place
+        bits = places_in(own)
         matches = [[bits[word] for word in one if word in bits] for one in words]
         return cls(len(own), [len(one) for one in words], matches, [common_words(own, one) for one in words])
 
@@ -98,12 +96,8 @@ class _Search:
         return (1 << self.wanted) - 1
 
     def grown(self, row: int, place: int) -> int:
-        """Return the row of the table of common subsequences (see `common_words`) after one more sentence."""
-        full = self.blank
-        for bits in self.matches[place]:
-            matched = row & bits
-            row = (row + matched | row - matched) & full
-        return row
+        """Return the row of the table of common subsequences after one more sentence."""
+        return grown(row, self.matches[place], self.blank)
 
     def f1(self, row: int, size: int) -> float:
         """Return the F1 of ROUGE-L of some words, by the row of the table after them."""

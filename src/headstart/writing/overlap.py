@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
@@ -28,14 +28,30 @@ def rouge(reference: str, answer: str) -> tuple[float, float, float]:
 
 def common_words(one: Sequence[str], other: Sequence[str]) -> int:
     """Return the length of the longest common subsequence, a row of its table being a number (Hyyrö 2004)."""
+    places, full = places_in(one), (1 << len(one)) - 1
+    return len(one) - grown(full, [places[word] for word in other if word in places], full).bit_count()
+
+
+def places_in(words: Sequence[str]) -> dict[str, int]:
+    """Return where each word stands, as bits of a number."""
     places: dict[str, int] = {}
-    for place, word in enumerate(one):
+    for place, word in enumerate(words):
         places[word] = places.get(word, 0) | 1 << place
-    row = full = (1 << len(one)) - 1
-    for word in other:
-        matched = row & places.get(word, 0)
+    return places
+
+
+def grown(row: int, matches: Iterable[int], full: int) -> int:
+    """Return a row of the table of common subsequences after more words, by where each stands in the other text.
+
+    Args:
+        row: before them; as long as nothing is in common it is `full`.
+        matches: of each word its places as bits.
+        full: a bit for each word of the other text.
+    """
+    for bits in matches:
+        matched = row & bits
         row = (row + matched | row - matched) & full
-    return len(one) - row.bit_count()
+    return row
 
 
 def gain(reference: str, sentence: str) -> float:
