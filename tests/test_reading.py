@@ -407,6 +407,10 @@ def test_a_given_test_set_is_what_split_gives_and_is_never_learned_from() -> Non
         ([{"text": "a b", "label": "impatient"}, {"text": "c d", "label": "calm"}], False),
         ([{"text": "a b", "label": "x", "ChestXRay": "1"}, {"text": "c d", "label": "y", "ChestXRay": "2"}], True),
         ([{"text": "a " * 40, "label": "O " * 39 + "B-Disease"}, {"text": "c d", "label": "O O"}], True),
+        (
+            [{"text": "a b", "label": "a net for cancer"}] + [{"text": f"c {n}", "label": f"{n} " * 40} for n in "de"],
+            False,
+        ),
     ],
 )
 def test_what_looks_like_medicine_is_said_not_to_be_for_clinical_use(

@@ -36,8 +36,8 @@ AROUND = (0.75, 1.0, 1.25, 1.5)
 CENTROID = "centroid"
 WORDS = {
     "majority": "the first sentences",
-    "classical": "sentences chosen by their words",
-    "probe": "sentences chosen by {}",
+    "classical": "choosing sentences by their words",
+    "probe": "choosing sentences by {}",
 }
 """What contenders are called that choose sentences."""
 

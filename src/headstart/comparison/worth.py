@@ -94,10 +94,10 @@ def in_names(methods: Sequence[str]) -> str:
 def in_words(choice: Choice, ground: Ground) -> str:
     """Name a contender as a reader knows it."""
     strategy = choice.strategy
-    if isinstance(strategy, Majority | Classical):
-        return _without_in_words(choice, ground)
     if ground.task.form == "text" and strategy.name in WORDS:
         return WORDS[strategy.name].format(ground.backbone.name)
+    if isinstance(strategy, Majority | Classical):
+        return _without_in_words(choice, ground)
     if isinstance(strategy, ZeroShot):
         return f"{ground.backbone.name} as it is"
     if isinstance(strategy, FromScratch):
@@ -109,8 +109,6 @@ def in_words(choice: Choice, ground: Ground) -> str:
 
 def _without_in_words(choice: Choice, ground: Ground) -> str:
     strategy = choice.strategy
-    if ground.task.form == "text":
-        return WORDS[strategy.name].format(ground.backbone.name)
     if ground.task.form == "path":
         names = in_names(choice.backbone.architecture["methods"])
         return f"the {names}" if isinstance(strategy, Majority) else names

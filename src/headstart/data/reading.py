@@ -48,7 +48,7 @@ MEDICAL = re.compile(
 NOT_CLINICAL = "not_for_clinical_use"
 CAPITALS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 LABEL = 60
-"""Characters of a label at most: what is longer is a text, of which tags alone are looked at."""
+"""Characters of a label at most: of what is longer tags alone are looked at."""
 
 GROUP_VALUES = 5
 """A group column with at most this many values is probably meant as --sensitive."""
@@ -365,10 +365,15 @@ def _row_findings(
     return tuple(findings)
 
 
-def _label_words(cell: Any) -> Iterable[str]:
-    """Return the labels in a cell: itself, or the tags in it."""
-    text = str(cell)
-    return (text,) if len(text) <= LABEL else {part for part in text.split() if SCHEME.fullmatch(part)}
+def _label_words(cells: Iterable[Any]) -> Iterable[str]:
+    """Yield the labels in a column: its short cells or, where most are long as summaries are, the tags in them."""
+    texts = list(map(str, cells))
+    labels_are_short = np.median([len(text) for text in texts] or [0]) <= LABEL
+    for text in texts:
+        if labels_are_short and len(text) <= LABEL:
+            yield text
+        else:
+            yield from {part for part in text.split() if SCHEME.fullmatch(part)}
 
 
 def _column_findings(
@@ -395,7 +400,7 @@ def _column_findings(
     named = [
         table.name,
         *map(str, table.frame.columns),
-        *(word for name in targets for cell in table.frame[name] for word in _label_words(cell)),
+        *(word for name in targets for word in _label_words(table.frame[name])),
     ]
     if any(MEDICAL.search(CAPITALS.sub("_", name)) for name in dict.fromkeys(named)):
         text = (
