@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import headstart as hs
+from headstart.arms import Arm, choose
 from headstart.backbones import local
 from headstart.data.calendars import DAYS
 from headstart.data.clocks import are_changes, season_of_numbers
@@ -31,6 +32,7 @@ from headstart.forecasts import (
 from headstart.heads.paths import as_it_is, moved
 from headstart.mistakes import errors_of
 from headstart.paired import difference_of_means
+from headstart.strategies import probe
 from headstart.tasks import QUANTILES, Future, Task
 
 HORIZON = 4
@@ -444,6 +446,24 @@ def test_series_of_one_time_are_no_independent_ones(common: float) -> None:
     assert claimed[1] >= 570
 
 
+def test_contenders_are_chosen_by_errors_that_know_of_shared_times() -> None:
+    """At four of five times the first of two forecasts is a little ahead, at one far behind, in all series alike."""
+    units, times = np.repeat(np.arange(12), 5), np.tile(np.arange(5), 12)
+    noise = np.random.default_rng(0).normal(0, 0.01, 60)
+    by_time = np.array([0.1, 0.1, 0.1, 0.1, -1.0])[times] + noise
+    task = path_task(1)
+    arms = [
+        Arm(name, name, "top", np.zeros((60, 9)) + np.expand_dims(off, -1), np.ones(60, dtype=bool))
+        for name, off in (("first", 2 - by_time), ("second", np.full(60, 2.0)))
+    ]
+    apart = np.column_stack([np.zeros((60, 4)), times + 1e6 * units])
+    shared = np.column_stack([np.zeros((60, 4)), times])
+    alone, (_, _) = choose(arms, apart, task, units)
+    together, standings = choose(arms, shared, task, units)
+    assert (alone, together) == (1, 0)
+    assert 0 < standings[0].behind < standings[0].standard_error
+
+
 def test_series_that_share_no_time_are_taken_as_independent() -> None:
     gaps, units = np.random.default_rng(0).normal(0.5, 1, 60), np.repeat(np.arange(12), 5)
     truth = np.column_stack([np.zeros((60, 6)), np.tile(np.arange(5.0), 12) + 1e6 * units])
@@ -535,6 +555,24 @@ def test_learned_quantiles_are_in_order_and_cover(patchtst: hs.Model, examples: 
     assert np.isfinite(
         errors_of(patchtst.task, patchtst.task.encode(shown.values), outputs.reshape(len(shown), -1))
     ).all()
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_what_was_learned_gets_wider_intervals_where_held_out_series_ask_for_it(
+    patchtst: hs.Model, examples: hs.Dataset, monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    monkeypatch.setattr(probe, "spread_factor", lambda *_: 1.0)
+    asked = list(examples.inputs[:4])
+    plain = patchtst.task.by_step(
+        hs.adapt(examples, backbone="patchtst", strategy=hs.FromScratch(epochs=2)).outputs(asked)
+    )
+    monkeypatch.setattr(probe, "spread_factor", lambda *_: factor)
+    wide = patchtst.task.by_step(
+        hs.adapt(examples, backbone="patchtst", strategy=hs.FromScratch(epochs=2)).outputs(asked)
+    )
+    assert np.allclose(wide[..., 4], plain[..., 4], atol=1e-5)
+    spans = [one[..., 8] - one[..., 0] for one in (plain, wide)]
+    assert np.allclose(spans[1], max(factor, 1.0) * spans[0], rtol=1e-3)
 
 
 def test_numbers_and_tables_are_forecast_and_others_refused(patchtst: hs.Model) -> None:

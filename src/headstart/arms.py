@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy import stats
 
+from headstart.forecasts import difference_of_forecasts
 from headstart.mistakes import quadratic_errors
 from headstart.paired import standard_error
 from headstart.tasks import Task
@@ -19,6 +20,8 @@ HOPELESS = 1e-3
 FEWEST_UNITS = 20
 """Units that a fold must hold for that: the spread of fewer is not known well enough."""
 
+ONE_ERROR = 0.6827
+"""The level of an interval that reaches one standard error to either side."""
 
 Errors: TypeAlias = Callable[[Task, np.ndarray, np.ndarray], np.ndarray]
 """From a task, the truth and outputs to the error (n,) of each answer."""
@@ -56,7 +59,7 @@ class Standing:
     Attributes:
         error: its mean quadratic error out of fold: Brier's score (1950), or the squared error beside the variance.
         behind: how much larger that is than the best arm's, or than that of the one it is held beside.
-        standard_error: of that difference, over units.
+        standard_error: of that difference, over units; of forecasts as the claim is tested, over times as well.
     """
 
     error: float
@@ -100,7 +103,7 @@ def choose(
     best = int(means.argmin())
     places = _places(seen, units)
     standings = [
-        Standing(float(mean), *_difference(error - errors[best], weights, places))
+        Standing(float(mean), *_difference(task, truth[seen], error - errors[best], weights, places))
         for mean, error in zip(means, errors, strict=True)
     ]
     return next(place for place, standing in enumerate(standings) if standing.ties), standings
@@ -124,7 +127,7 @@ def held_against(
     weights = _weights(truth[seen], task, balanced)
     errors, others = (by(task, truth[seen], arm.outputs[seen]) for arm in (own, other))
     mean = float((errors * weights).sum() / weights.sum())
-    return Standing(mean, *_difference(errors - others, weights, _places(seen, units)))
+    return Standing(mean, *_difference(task, truth[seen], errors - others, weights, _places(seen, units)))
 
 
 def _places(seen: np.ndarray, units: np.ndarray | None) -> np.ndarray:
@@ -139,10 +142,17 @@ def _weights(truth: np.ndarray, task: Task, balanced: bool) -> np.ndarray:
     return np.asarray(1.0 / counts[truth])
 
 
-def _difference(differences: np.ndarray, weights: np.ndarray, units: np.ndarray) -> tuple[float, float]:
-    """Return a weighted mean and its standard error over units."""
+def _difference(
+    task: Task, truth: np.ndarray, differences: np.ndarray, weights: np.ndarray, units: np.ndarray
+) -> tuple[float, float]:
+    """Return a weighted mean and its standard error over units; of forecasts over times too, where these tell it."""
     mean = float((differences * weights).sum() / weights.sum())
-    return mean, standard_error(differences, units, weights)
+    error = standard_error(differences, units, weights)
+    if task.form == "path":
+        tested = difference_of_forecasts(task, truth, differences, units, ONE_ERROR)
+        over_time = (tested.high - tested.low) / 2
+        error = max(error, over_time) if np.isfinite(over_time) else error
+    return mean, error
 
 
 def is_hopeless(
