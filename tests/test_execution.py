@@ -15,18 +15,21 @@ from torch.utils._pytree import tree_leaves
 
 import headstart as hs
 from headstart import plan
+from headstart.adaptation import settle
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Shape
 from headstart.cache import the_cache
 from headstart.checkpoints import Checkpoints, checkpoints_beside
 from headstart.devices import allowed_precisions, autocast, choose_device, memory_kept, precisions, undisturbed
 from headstart.errors import OptionError
-from headstart.frozen import execution, features, trials
+from headstart.frozen import execution, features, states, trials
 from headstart.frozen.execution import Execution, cosines
 from headstart.frozen.features import features_at, features_of
 from headstart.frozen.passes import batches_by_length
 from headstart.frozen.states import States, Storage, rounding_error, states_at
 from headstart.frozen.trials import choose_execution
+from headstart.ground import begin
+from headstart.progress import silent
 from tests import tiny
 from tests.conftest import BAD, GOOD, picture
 
@@ -58,7 +61,8 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(inputs))
         return own(backbone, inputs, *words, **named)
 
-    monkeypatch.setattr(features, "passed", counting)
+    for module in (features, states):
+        monkeypatch.setattr(module, "passed", counting)
     return counts
 
 
@@ -157,11 +161,11 @@ def test_a_pass_in_bf16_leaves_no_trace_in_one_in_fp32(case: tuple[Backbone, Seq
     batch = backbone.prepare(inputs)
     state = backbone.below(batch, 2)
     with autocast(torch.device("cpu"), "bf16"):
-        backbone.below(batch, 2)
-    backbone.replay.shapes = {key: value for key, value in backbone.replay.shapes.items() if torch.bfloat16 in key[1]}
-    assert len(backbone.replay.shapes) == 1
+        backbone.above(batch, backbone.below(batch, 2), 2)
+    assert all(torch.bfloat16 in casts for _, _, casts, *_ in backbone.replay.shapes)
     backbone.above(batch, state, 2)
-    plain = next(value for key, value in backbone.replay.shapes.items() if not key[1])
+    plain = [value for (_, _, casts, *_), value in backbone.replay.shapes.items() if not casts]
+    assert plain
     kinds = {leaf.dtype for leaf in tree_leaves(plain, is_leaf=lambda one: isinstance(one, Shape))}
     assert torch.bfloat16 not in kinds
 
@@ -193,6 +197,51 @@ def test_a_renamed_file_is_found_and_a_resized_one_is_not(tmp_path: Path, comput
     Image.open(other).resize((30, 30)).save(small)
     features_of(backbone, [small], execution=Execution())
     assert computed == [1, 1]
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("openvino", marks=converted)])
+def test_states_and_features_come_from_one_pass(
+    case: tuple[Backbone, Sequence[Any]], backend: execution.Backend, computed: list[int]
+) -> None:
+    backbone, inputs = case
+    way, plain = Execution(backend=backend), hs.extract(backbone, inputs)
+    computed.clear()
+    first = states_at(backbone, inputs, 2, execution=way, to_top=True)
+    assert np.allclose(features_at(backbone, inputs, [None], execution=way)[0], plain, atol=1e-4)
+    assert computed == [len(inputs)], "the network ran twice"
+    again = states_at(backbone, inputs, 2, execution=way, to_top=True)
+    places = list(range(len(inputs)))
+    assert torch.equal(again.batch(places)[1], first.batch(places)[1])
+    assert torch.allclose(first.batch(places)[1], states_at(backbone, inputs, 2).batch(places)[1], atol=1e-4)
+    assert computed == [len(inputs), 0, len(inputs)]
+
+
+def test_a_pass_to_the_top_leaves_alone_what_is_there(
+    case: tuple[Backbone, Sequence[Any]], computed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone, inputs = case
+    states_at(backbone, inputs[:2], 2, execution=Execution())
+    features_of(backbone, inputs[1:4], execution=Execution())
+    computed.clear()
+    states_at(backbone, inputs, 2, execution=Execution(), to_top=True)
+    monkeypatch.setattr(states, "through_reader", lambda *_: pytest.fail("the features are there"))
+    with_more = states_at(backbone, inputs, 1, execution=Execution(), to_top=True)
+    assert np.allclose(features_of(backbone, inputs, execution=Execution()), hs.extract(backbone, inputs), atol=1e-5)
+    assert computed == [len(inputs) - 1, len(inputs), len(inputs)]
+    assert len(with_more.kept[0]) == len(inputs)
+
+
+def test_fine_tuning_runs_what_lies_below_once(case: tuple[Backbone, Sequence[Any]], computed: list[int]) -> None:
+    backbone, inputs = case
+    data = hs.read(list(zip(inputs, ["a", "b"] * (len(inputs) // 2), strict=True)))
+    way = Execution()
+    ground, _ = settle(begin(data, None, backbone, 0, Checkpoints(), silent), [hs.FineTune(cut=2)], execution=way)
+    assert ground.keeps == (2, "whole")
+    computed.clear()
+    rows = ground.features
+    states_at(backbone, inputs, 2, execution=way)
+    assert computed == [len(inputs), 0]
+    assert np.allclose(rows, hs.extract(backbone, inputs), atol=1e-4)
 
 
 @pytest.mark.parametrize("storage", ["whole", "bf16", "int8"])
@@ -263,9 +312,9 @@ def test_a_fixed_view_is_the_same_every_time_and_unlike_the_others() -> None:
     def views(inputs: Sequence[Any]) -> States:
         return states_at(backbone, inputs, 2, augment="crop", views=2, execution=Execution())
 
-    states, turned = views(PICTURES), views(PICTURES[::-1])
+    views_of, turned = views(PICTURES), views(PICTURES[::-1])
     plain, first, second, third = (
-        states.batch([0], seed, epoch)[1] for seed, epoch in ((None, 0), ((0,), 0), ((0,), 1), ((0,), 2))
+        views_of.batch([0], seed, epoch)[1] for seed, epoch in ((None, 0), ((0,), 0), ((0,), 1), ((0,), 2))
     )
     assert torch.equal(first, third)
     assert not torch.equal(first, second)

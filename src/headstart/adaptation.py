@@ -26,11 +26,13 @@ from headstart.data.reading import NOT_CLINICAL
 from headstart.devices import Precision, choose_device, processes, steady, undisturbed
 from headstart.errors import DataError, OptionError
 from headstart.frozen.execution import EXACT, Execution
-from headstart.frozen.features import features_at
+from headstart.frozen.features import extract
 from headstart.frozen.states import Storage
 from headstart.frozen.trials import choose_execution
 from headstart.ground import Ground, begin
 from headstart.heads import LinearHead
+from headstart.learning.answers import answers
+from headstart.learning.lesson import Lesson
 from headstart.learning.tuning import Tuning, begin_tuning
 from headstart.learning.vocabulary import tokens_of
 from headstart.model import Model, fingerprints
@@ -160,7 +162,8 @@ def settle(
         plan = plan.with_strategies(strategies)
     ground.keeper.keep_plan(question, plan.as_dict())
     cuts = tuple(one.cut for one in plan.strategies if isinstance(one, Probe) and one.cut is not None)
-    return replace(ground, execution=plan.execution, cuts=cuts), plan
+    keeps = plan.kept_at(ground.backbone) if ground.task.form != "text" else None
+    return replace(ground, execution=plan.execution, cuts=cuts, keeps=keeps), plan
 
 
 @undisturbed()
@@ -296,7 +299,7 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
         unseen = Trial(0.0, arm.outputs, arm.seen)
         head, _ = calibrated(ground.task, head, unseen, ground.examples, least=1.0)
     seen = np.union1d(backbone.seen, fingerprints(ground.examples.contents))
-    typical = ground.backbone.typical if trained.diverged else _typical(ground, backbone)
+    typical = ground.backbone.typical if trained.diverged else _typical(tuning, lesson, backbone)
     backbone = replace(backbone, seen=seen, typical=typical)
     record = record_of(ground, plan, choice) | {
         "strategy": tuning.strategy.name,
@@ -318,10 +321,13 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     return _model(ground, backbone, None, head, record, writer)
 
 
-def _typical(ground: Ground, backbone: Backbone) -> Typical | None:
+def _typical(tuning: Tuning, lesson: Lesson, backbone: Backbone) -> Typical | None:
     """Describe a tuned network's features on some of the examples it learned from."""
-    few = ground.examples.take(spread(len(ground.examples), DESCRIBED))
-    (features,) = features_at(backbone, few.inputs, [None], contents=few.contents)
+    few = spread(len(tuning.examples), DESCRIBED)
+    if isinstance(lesson.head, Writer):
+        features = extract(backbone, tuning.examples.take(few).inputs)
+    else:
+        features = answers(lesson.backbone, None, lesson.states[-1], np.array(few), precision=lesson.precision)
     return Typical.of(features)
 
 

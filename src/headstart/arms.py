@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from headstart.forecasts import difference_of_forecasts
 from headstart.mistakes import quadratic_errors
@@ -177,7 +177,7 @@ def is_hopeless(
         if alike < FEWEST_UNITS:
             continue
         standing = held_against(own, rival, truth, task, units, balanced=balanced)
-        if standing.behind > stats.t.isf(HOPELESS / len(rivals), alike - 1) * standing.standard_error:
+        if standing.behind > -stdtrit(alike - 1, HOPELESS / len(rivals)) * standing.standard_error:
             return True
     return False
 

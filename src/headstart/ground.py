@@ -25,6 +25,8 @@ from headstart.data.words import texts_of
 from headstart.errors import BackboneError, DataError, OptionError
 from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import count_lacking, features_at
+from headstart.frozen.passes import top_shelf
+from headstart.frozen.states import Storage, states_at
 from headstart.frozen.trials import exact_features, few_of
 from headstart.heads import LinearHead, fit_head
 from headstart.progress import Progress
@@ -56,6 +58,7 @@ class Ground:
         progress: called with (phase, done, total).
         execution: how frozen stages are run.
         cuts: where features are read beside the top.
+        keeps: a cut whose states are kept in the same pass, and how; None keeps none.
     """
 
     backbone: Backbone
@@ -66,6 +69,7 @@ class Ground:
     progress: Progress
     execution: Execution = EXACT
     cuts: tuple[int, ...] = ()
+    keeps: tuple[int, Storage] | None = None
 
     @cached_property
     def network(self) -> Backbone:
@@ -124,8 +128,26 @@ class Ground:
     @cached_property
     def _features(self) -> dict[int | None, np.ndarray]:
         """The examples' features (n, d) by cut, None for the top, from one pass."""
+        self._keep_states()
         cuts = [None, *dict.fromkeys(self.cuts)]
         return dict(zip(cuts, self.features_of(self.examples, cuts), strict=True))
+
+    def _keep_states(self) -> None:
+        """Leave the states at a cut in the cache, with the features at the top: what stands below is run once."""
+        if self.keeps is None or not top_shelf(self.backbone, self.execution).keeps:
+            return
+        cut, storage = self.keeps
+        states_at(
+            self.backbone,
+            self.examples.inputs,
+            cut,
+            storage=storage,
+            execution=self.execution,
+            contents=self.examples.contents,
+            to_top=True,
+            keeper=self.keeper,
+            progress=self.progress,
+        )
 
     def features_of(self, examples: Dataset, cuts: Sequence[int | None] = (None,)) -> list[np.ndarray]:
         """Return the features (n, d) of some examples at each cut, None for the top."""

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
-from sklearn import metrics as sk
 
 from headstart.entities import Found
 from headstart.forecasts import forecast_metrics
@@ -137,6 +135,8 @@ def per_class(
 
 def confusion(task: Task, truth: np.ndarray, outputs: np.ndarray) -> list[list[int]]:
     """Return the counts (c, c) of true label (row) against answer (column); empty but for classification."""
+    from sklearn import metrics as sk
+
     if task.kind != "classification":
         return []
     known = truth != UNKNOWN
@@ -215,6 +215,8 @@ def _per_kind(
 
 def _classification(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
     """A label never seen in training is a class of its own that is always missed; probabilities do not know it."""
+    from sklearn import metrics as sk
+
     answers = outputs.argmax(1)
     known = truth != UNKNOWN
     with warnings.catch_warnings():
@@ -238,6 +240,8 @@ def _classification(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
 
 
 def _multilabel(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
+    from sklearn import metrics as sk
+
     answers = (outputs >= 0.5).astype(int)
     exact = (answers == truth).all(1)
     losses = -(truth * np.log(np.clip(outputs, TINY, 1)) + (1 - truth) * np.log(np.clip(1 - outputs, TINY, 1))).mean(1)
@@ -256,11 +260,15 @@ def _multilabel(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
 
 def _macro_f1(truth: np.ndarray, answers: np.ndarray) -> float:
     """Mean over labels of each label's own F1 (scikit-learn would take a single column for two classes)."""
+    from sklearn import metrics as sk
+
     columns = range(truth.shape[1])
     return float(np.mean([sk.f1_score(truth[:, c], answers[:, c], zero_division=0) for c in columns]))
 
 
 def _regression(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
+    from sklearn import metrics as sk
+
     errors, centred = truth - outputs, truth - truth.mean()
 
     def r2(weights: np.ndarray) -> np.ndarray:
@@ -331,6 +339,8 @@ def _ranking(truth: np.ndarray, outputs: np.ndarray, used: np.ndarray | None = N
 
         return weighted
 
+    from sklearn import metrics as sk
+
     area = float(np.mean([sk.roc_auc_score(truth[:, c], outputs[:, c]) for c in columns]))
     found = {"auroc": Metric(area, averaged(_auroc, columns), used)}
     if len(both) <= MOST_CLASSES:
@@ -367,6 +377,8 @@ def _auroc(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.
 
 
 def _ranked(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata
+
     order = np.argsort(scores, kind="stable")
     _, starts = np.unique(rankdata(scores[order], method="min"), return_index=True)
     ordered = weights[:, order].astype(np.float64)
@@ -379,6 +391,8 @@ def _ranked(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np
 
 def _calibration(hits: np.ndarray, confidence: np.ndarray, used: np.ndarray) -> Metric:
     """Expected calibration error over ten bins of equal count (Nguyen and O'Connor 2015); ties share a bin."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(confidence, method="average") - 0.5
     bins = np.eye(BINS, dtype=np.float32)[(ranks * BINS / len(ranks)).astype(int)]
     gap = (hits - confidence).astype(np.float32)[:, None] * bins

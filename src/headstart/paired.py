@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm, rankdata, t
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from headstart.statistics import LEVEL, RESAMPLES, Metric, percentile_interval, resampled_weights
 
@@ -170,7 +170,7 @@ def difference_of_auroc(
         variance = sum(float(side.var(ddof=1)) / len(side) for side in (positives, negatives) if len(side) > 1)
         z = _z(level)
         error = math.sqrt(variance)
-        p = float(2 * norm.sf(abs(value) / error)) if error > 0 else float(value == 0)
+        p = float(2 * ndtr(-abs(value) / error)) if error > 0 else float(value == 0)
         own, words, half = len(truth), "DeLong's test", z * error
     else:
         m = {True: int(truth.sum()), False: int((~truth).sum())}
@@ -180,7 +180,7 @@ def difference_of_auroc(
         sums = np.bincount(place, each)
         own = len(sums)
         error = math.sqrt(own / max(1, own - 1) * float((sums**2).sum()))
-        p = float(2 * norm.sf(abs(value) / error)) if error > 0 else float(value == 0)
+        p = float(2 * ndtr(-abs(value) / error)) if error > 0 else float(value == 0)
         words, half = "DeLong's test over groups", _z(level) * error
     low, high = max(-1.0, value - half), min(1.0, value + half)
     return Difference(value, low, high, p, len(truth), own, level, words, _seen_by(error, level))
@@ -191,6 +191,8 @@ def placements(truth: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray
 
     These are DeLong's structural components V10 and V01 (1988, eq. 3 and 4), from ranks (Sun and Xu 2014).
     """
+    from scipy.stats import rankdata  # slow to import, and learning needs none of it
+
     positives, negatives = scores[truth], scores[~truth]
     m, n = len(positives), len(negatives)
     everywhere = rankdata(scores)
@@ -202,6 +204,8 @@ def placements(truth: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray
 
 def mcnemar(wins: int, losses: int) -> float:
     """Return the two-sided p of McNemar's exact test: wins among the pairs that differ, against a fair coin."""
+    from scipy.stats import binomtest
+
     return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
@@ -276,7 +280,7 @@ def detectable_share(n: int, discordant: float, *, level: float = LEVEL, power: 
     Returns:
         None where even a contender that wins every pair that differs would not be seen.
     """
-    z, beta = _z(level), float(norm.ppf(power))
+    z, beta = _z(level), float(ndtri(power))
 
     def lacking(shift: float) -> float:
         return z * math.sqrt(discordant) + beta * math.sqrt(max(0.0, discordant - shift**2)) - shift * math.sqrt(n)
@@ -305,8 +309,8 @@ def by_error(
     freedom = k - 1 if freedom is None else freedom
     if error <= ROUNDING * abs(value):
         return Difference(value, value, value, 0.5**freedom if value else 1.0, n, k, level, words)
-    half = float(t.ppf(0.5 + level / 2, freedom)) * error
-    p = float(2 * t.sf(abs(value) / error, freedom))
+    half = float(stdtrit(freedom, 0.5 + level / 2)) * error
+    p = float(2 * stdtr(freedom, -abs(value) / error))
     return Difference(value, value - half, value + half, p, n, k, level, words, _seen_by(error, level))
 
 
@@ -315,8 +319,8 @@ def _finite(value: Any) -> Any:
 
 
 def _seen_by(error: float, level: float) -> float | None:
-    return (_z(level) + float(norm.ppf(POWER))) * error if math.isfinite(error) else None
+    return (_z(level) + float(ndtri(POWER))) * error if math.isfinite(error) else None
 
 
 def _z(level: float) -> float:
-    return float(norm.ppf(0.5 + level / 2))
+    return float(ndtri(0.5 + level / 2))

@@ -113,6 +113,21 @@ class Plan:
         storage, seconds = zip(*(known.get(one, usual) for one in strategies), strict=True)
         return replace(self, strategies=tuple(strategies), storage=storage, seconds=seconds, left_out=())
 
+    def kept_at(self, backbone: Backbone) -> tuple[int, Storage] | None:
+        """Return the cut whose states the pass of features can keep as well, and how; None where there is none.
+
+        It is where the first strategy learns that learns above a cut of the source, in the features' own precision.
+        """
+        if self.precision != self.execution.precision or not self.execution.cached:
+            return None
+        for strategy, storage in zip(self.strategies, self.storage, strict=True):
+            if isinstance(strategy, HEAD_ONLY) or not strategy.cuts_source or strategy.augment != "none":
+                continue
+            cut = strategy.cuts(backbone)[-1]
+            if 0 < cut < backbone.n_stages and storage != "none":
+                return cut, storage
+        return None
+
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Plan:
         """Return the plan that `as_dict` wrote.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -70,7 +70,7 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float
     """
     if n == 0:
         raise ValueError("no examples")
-    z = float(norm.ppf(0.5 + level / 2))
+    z = float(ndtri(0.5 + level / 2))
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

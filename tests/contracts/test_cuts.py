@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from headstart.backbones import language, tokens, vision
 from headstart.backbones.catalogue import CATALOGUE
 from headstart.backbones.planning import plan_cuts
-from headstart.backbones.replay import Replay
+from headstart.backbones.replay import CutPlan, Replay
 from headstart.backbones.sources import load_backbone
 from headstart.errors import OptionError
 
@@ -149,6 +149,16 @@ def test_texts_of_other_lengths_and_a_batch_of_one(name: str, replayed: Callable
                 assert close(replay.above(alone, replay.below(alone, cut), cut), together[place : place + 1])
 
 
+@pytest.mark.parametrize("name", TIMM)
+def test_batches_of_more_rows(name: str, replayed: Callable[[str], Any]) -> None:
+    replay, batch = replayed(name)
+    more = {"x": torch.cat([batch["x"], 1 - batch["x"], batch["x"].flip(3)])[:5]}
+    with torch.no_grad():
+        whole = replay.trunk(**more)
+        for cut in range(replay.n_stages + 1):
+            assert close(replay.above(more, replay.below(more, cut), cut), whole), cut
+
+
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_left_padded_batches(name: str, replayed: Callable[[str], Any]) -> None:
     replay, _ = replayed(name)
@@ -178,6 +188,33 @@ def test_catalogue_entries_are_cut_as_shipped(name: str) -> None:
         for cut in range(backbone.n_stages + 1):
             assert close(backbone.above(batch, backbone.below(batch, cut), cut), whole)
     assert sum(parameter.numel() for parameter in backbone.trunk.parameters()) == backbone.card.parameters
+
+
+class Paired(nn.Module):
+    """A network whose first module gives a row for each pair of examples, which grows as no multiple of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = Pairs(), nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = self.first(x)
+        return self.third(self.second(x).relu() + 0 * len(pairs))
+
+
+class Pairs(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.combinations(x[:, 0])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_shapes_that_do_not_grow_with_the_rows_are_those_of_the_batch(rows: int) -> None:
+    trunk, batch = Paired(), {"x": torch.randn(rows, 4)}
+    replay = Replay(trunk, CutPlan((("first", "second"), ("third",))))
+    seen: list[int] = []
+    trunk.third.register_forward_pre_hook(lambda _module, _args: seen.append(len(trunk.first(batch["x"]))))
+    assert torch.equal(replay.above(batch, replay.below(batch, 1), 1), trunk(**batch))
+    assert set(seen) == {rows * (rows - 1) // 2}
 
 
 class Tangled(nn.Module):

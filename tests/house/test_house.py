@@ -42,6 +42,12 @@ def test_help_loads_nothing_heavy() -> None:
     assert not loaded_after(f"exec({run!r})") & HEAVY
 
 
+def test_learning_loads_nothing_that_only_proving_needs() -> None:
+    loaded = loaded_after("from headstart import adapt")
+    assert "torch" in loaded
+    assert not loaded & {"sklearn", "statsmodels", "matplotlib"}
+
+
 def test_a_saved_model_answers_without_what_only_learning_needs(tmp_path: Path) -> None:
     rows = [("a good film", "yes"), ("a bad film", "no"), ("a fine play", "yes"), ("a dull play", "no")]
     hs.adapt(hs.read(rows), backbone="wordllama").save(tmp_path / "m")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import xxhash
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from headstart.backbones.card import Card
 from headstart.backbones.replay import Batch, CutPlan, Replay, State
@@ -160,6 +160,21 @@ class Backbone:
         with self._lock:
             features: Tensor = self.trunk(**batch)
         return features
+
+    def through(self, batch: Batch, cut: int) -> tuple[State, Tensor]:
+        """Run the network once, and return a copy of the state at a cut, from 1 on, and the features (n, d).
+
+        Raises:
+            OptionError: there is no such cut.
+        """
+        seen: list[State] = []
+
+        def see(_cut: int, state: State) -> None:
+            seen.append(tree_map(lambda leaf: leaf.clone() if torch.is_tensor(leaf) else leaf, state))
+
+        with self._lock:
+            self.replay.show(batch, [self.replay.resolve(cut), self.n_stages], see)
+        return seen[0], seen[-1]
 
     def read_at(self, batch: Batch, *cuts: int | None) -> list[Tensor]:
         """Return the features (n, d) that a probe reads at each cut: the state there, averaged over its places.

@@ -13,12 +13,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone, Preparer
@@ -27,6 +26,9 @@ from headstart.backbones.replay import CutPlan
 from headstart.data.images import open_image
 from headstart.data.words import counted_of
 from headstart.writing.words import SINGLE
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 RARE_FROM = 2000
 """From this many texts on, words and pairs that stand in one text only are left out."""
@@ -120,6 +122,8 @@ class Vocabulary:
 
 def _vectorizer(**settings: Any) -> TfidfVectorizer:
     """Return what counts words and pairs of them; of kana and Chinese, which leave no blanks, characters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     pattern = rf"(?u)[{SINGLE}]|[^\W{SINGLE}]+|[^\w\s]"
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=pattern, **settings)
 

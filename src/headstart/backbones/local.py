@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
-from scipy.stats import norm
+from scipy.special import ndtri
 from torch import Tensor, nn
 
 from headstart.backbones.backbone import Backbone
@@ -272,7 +272,7 @@ def combined(found: np.ndarray) -> np.ndarray:
     A median of few unlike methods is hard to beat (Petropoulos and Svetunkov 2020); its errors are taken as normal.
     """
     median, spread = np.moveaxis(np.median(found, axis=1), 1, 0)
-    return np.asarray((median[..., None] + spread[..., None] * norm.ppf(QUANTILES)).reshape(len(found), -1))
+    return np.asarray((median[..., None] + spread[..., None] * ndtri(QUANTILES)).reshape(len(found), -1))
 
 
 class ScaledTrunk(nn.Module):

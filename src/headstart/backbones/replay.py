@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from headstart.errors import OptionError
 
@@ -108,11 +108,7 @@ class Replay:
             return ()
         if cut == self.n_stages:
             return self.trunk(**batch)
-        key = _key(batch, cut)
-        shapes = self.shapes.get(key, {})
-        state = run_below(self.trunk, self.plan, cut, batch, shapes)
-        self.shapes[key] = shapes
-        return state
+        return run_below(self.trunk, self.plan, cut, batch)
 
     def above(self, batch: Batch, state: State, cut: int) -> Tensor:
         """Run the stages after `cut` from a state and return the features (n, d).
@@ -133,30 +129,43 @@ class Replay:
         show_states(self.trunk, self.plan, cuts, batch, see)
 
     def _shapes_below(self, batch: Batch, cut: int) -> dict[str, Any]:
-        """Return the shapes the stubs stand for, from one real pass where this kind of batch is new."""
+        """Return the shapes the stubs stand for.
+
+        Where this kind of batch is new they are noted in a real pass of one row and of two, and scaled to its rows;
+        where they do not grow with the rows, in a pass of the batch itself.
+        """
         if len(self.shapes) > REMEMBERED_SHAPES:
             self.shapes.clear()
-        key = _key(batch, cut)
-        if key not in self.shapes:
-            with torch.no_grad():
-                self.below(batch, cut)
-        return self.shapes[key]
+        n, kind = _kind(batch, cut)
+        if (n, *kind) not in self.shapes:
+            for rows in (1, 2):
+                if (rows, *kind) not in self.shapes:
+                    self.shapes[rows, *kind] = self._noted(_repeated(batch, rows), cut)
+            one, two = (self.shapes[rows, *kind] for rows in (1, 2))
+            self.shapes[n, *kind] = _scaled(one, two, n) or self._noted(batch, cut)
+        return self.shapes[n, *kind]
+
+    def _noted(self, batch: Batch, cut: int) -> dict[str, Any]:
+        shapes: dict[str, Any] = {}
+        with torch.no_grad():
+            run_below(self.trunk, self.plan, cut, batch, shapes)
+        return shapes
 
 
-def run_below(trunk: nn.Module, plan: CutPlan, cut: int, batch: Batch, shapes: dict[str, Any]) -> State:
-    """Run the network up to a cut, noting in `shapes` what each frozen module returned."""
-    names = plan.frozen(cut)
+def run_below(trunk: nn.Module, plan: CutPlan, cut: int, batch: Batch, shapes: dict[str, Any] | None = None) -> State:
+    """Run the network up to a cut, noting in `shapes`, where it is given, what each frozen module returned."""
+    names, noted = plan.frozen(cut), {} if shapes is None else shapes
 
     def note(name: str) -> Hook:
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            shapes[name] = tree_map(_shape_of, output)
+            noted[name] = tree_map(_shape_of, output)
 
         return hook
 
     def stop(_module: nn.Module, _args: Any, output: Any) -> None:
         raise _CutReached(output)
 
-    hooks = [] if shapes else [(name, note(name)) for name in names]
+    hooks = [] if shapes is None else [(name, note(name)) for name in names]
     return _reached(trunk, batch, [*hooks, (names[-1], stop)])
 
 
@@ -247,12 +256,49 @@ def _returning(value: Any) -> Callable[..., Any]:
     return forward
 
 
-def _key(batch: Batch, cut: int) -> tuple[Any, ...]:
-    """Return what shapes and types below a cut depend on: autocast changes the types, words are read at the top."""
-    tensors = [(name, value) for name, value in batch.items() if torch.is_tensor(value) and name != SPANS]
-    kinds = {value.device.type for _, value in tensors}
+def _kind(batch: Batch, cut: int) -> tuple[int, tuple[Any, ...]]:
+    """Return a batch's rows, and what else shapes and types below a cut depend on: autocast changes the types."""
+    tensors = _whole(batch)
+    kinds = {value.device.type for value in tensors.values()}
     casts = tuple(torch.get_autocast_dtype(kind) for kind in sorted(kinds) if torch.is_autocast_enabled(kind))
-    return (cut, casts, *((name, tuple(value.shape), value.dtype, value.device) for name, value in tensors))
+    own = ((name, tuple(value.shape[1:]), value.dtype, value.device) for name, value in tensors.items())
+    return len(next(iter(tensors.values()))), (cut, casts, *own)
+
+
+def _whole(batch: Batch) -> dict[str, Tensor]:
+    """Return a batch's tensors of one row an example; words are marked in rows of their own, and read at the top."""
+    return {name: value for name, value in batch.items() if torch.is_tensor(value) and name != SPANS}
+
+
+def _repeated(batch: Batch, rows: int) -> Batch:
+    """Return a batch of so many rows, each the first one."""
+    return {**batch, **{name: value[:1].repeat_interleave(rows, 0) for name, value in _whole(batch).items()}}
+
+
+def _scaled(one: dict[str, Any], two: dict[str, Any], n: int) -> dict[str, Any] | None:
+    """Return the shapes in a batch of n rows, from those in one of one row and of two; None where they do not tell."""
+    leaves, tree = tree_flatten(one, is_leaf=_is_shape)
+    others, other_tree = tree_flatten(two, is_leaf=_is_shape)
+    pairs = list(zip(leaves, others, strict=False))
+    if tree != other_tree or not all(_grows(*pair) for pair in pairs):
+        return None
+    found: dict[str, Any] = tree_unflatten([_grown(*pair, n) for pair in pairs], tree)
+    return found
+
+
+def _grows(one: Any, two: Any) -> bool:
+    """Tell whether each side is the same in a batch of one row and of two, or twice as long."""
+    if not (_is_shape(one) and _is_shape(two)):
+        return isinstance(one, bool | int | float | str | None) and one == two
+    sides = zip(one.size, two.size, strict=False)
+    return one.dtype == two.dtype and len(one.size) == len(two.size) and all(b in (a, 2 * a) for a, b in sides)
+
+
+def _grown(one: Any, two: Any, n: int) -> Any:
+    if not _is_shape(one):
+        return one
+    sides = zip(one.size, two.size, strict=True)
+    return replace(one, size=tuple(side if side == other else side * n for side, other in sides))
 
 
 @contextlib.contextmanager

@@ -89,6 +89,16 @@ def state_reader(backbone: Backbone, cut: int, execution: Execution) -> Reader:
     return _in_its_way(read, backbone, f"state {cut}", execution)
 
 
+def through_reader(backbone: Backbone, cut: int, execution: Execution) -> Reader:
+    """Return what runs a batch to the tensors of its state at a cut and on, the last one its features (n, d)."""
+
+    def read(batch: Batch) -> list[Tensor]:
+        state, features = backbone.through(batch, cut)
+        return [*(leaf for leaf in tree_leaves(state) if torch.is_tensor(leaf)), features]
+
+    return _in_its_way(read, backbone, f"through {cut}", execution)
+
+
 def has_openvino() -> bool:
     """Tell whether OpenVINO is installed."""
     return find_spec("openvino") is not None

@@ -16,7 +16,7 @@ from headstart.cache import Shelf
 from headstart.checkpoints import Checkpoints
 from headstart.devices import undisturbed
 from headstart.frozen.execution import EXACT, Execution, features_reader
-from headstart.frozen.passes import Gap, contents_of, gap_in, passed, shelf_for
+from headstart.frozen.passes import Gap, contents_of, gap_in, passed, shelf_for, top_shelf
 from headstart.frozen.trials import choose_execution
 from headstart.progress import Progress, silent
 from headstart.wording import user_path
@@ -207,7 +207,7 @@ class _Table:
 
 def count_lacking(backbone: Backbone, contents: Sequence[str], execution: Execution) -> int:
     """Return how many contents' features at the top are not in the cache."""
-    found = shelf_for(backbone, execution, kind="features", cut="top").find(contents)
+    found = top_shelf(backbone, execution).find(contents)
     return int((found[:, 0] < 0).sum())
 
 

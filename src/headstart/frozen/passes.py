@@ -108,6 +108,11 @@ def shelf_for(backbone: Backbone, execution: Execution, **what: Any) -> Shelf:
     return the_cache().shelf(about)
 
 
+def top_shelf(backbone: Backbone, execution: Execution) -> Shelf:
+    """Return where the cache keeps features at the top."""
+    return shelf_for(backbone, execution, kind="features", cut="top")
+
+
 def contents_of(inputs: Sequence[Any], known: Sequence[str] | None) -> Sequence[str]:
     """Return the hash (n,) of each input's content, where it is not known already."""
     if known is not None:

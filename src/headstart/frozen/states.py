@@ -16,11 +16,12 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch, State
+from headstart.cache import Shelf
 from headstart.checkpoints import Checkpoints
 from headstart.data.words import parts_of
 from headstart.devices import autocast, memory_kept, moved
-from headstart.frozen.execution import EXACT, Execution, state_reader
-from headstart.frozen.passes import MASK, contents_of, gap_in, length_of, passed, shelf_for
+from headstart.frozen.execution import EXACT, Execution, state_reader, through_reader
+from headstart.frozen.passes import MASK, contents_of, gap_in, length_of, passed, shelf_for, top_shelf
 from headstart.progress import Progress, silent
 
 Storage: TypeAlias = Literal["whole", "bf16", "int8", "none"]
@@ -126,6 +127,7 @@ def states_at(
     views: int = 0,
     execution: Execution = EXACT,
     contents: Sequence[str] | None = None,
+    to_top: bool = False,
     keeper: Checkpoints | None = None,
     progress: Progress = silent,
 ) -> States:
@@ -140,6 +142,7 @@ def states_at(
         views: how many fixed views are kept in place of drawing anew; 0 draws anew.
         execution: how what lies below the cut is run, and whether the cache keeps it.
         contents: (n,) the hash of each input's content, where it is known.
+        to_top: whether the pass goes on to the features at the top that the cache lacks, and leaves them there.
         keeper: where unfinished work is kept.
         progress: called with (phase, done, total).
 
@@ -159,7 +162,8 @@ def states_at(
         firsts = np.unique(whole.parts, return_index=True)[1].tolist()
         inputs, keys = [inputs[place] for place in firsts], [_digest(whole.encoded[place]) for place in firsts]
     each = range(1 + (views if augment != "none" else 0))
-    kept = tuple(_rows(whole, inputs, keys, view, execution, keeper, progress) for view in each)
+    top = top_shelf(backbone, execution) if to_top and cut and whole.parts is None else None
+    kept = tuple(_rows(whole, inputs, keys, view, execution, None if view else top, keeper, progress) for view in each)
     return States(backbone, whole.encoded, cut, kept, storage, augment, precision=execution.precision)
 
 
@@ -253,16 +257,20 @@ def _rows(
     keys: Sequence[str],
     view: int,
     execution: Execution,
+    top: Shelf | None,
     keeper: Checkpoints | None,
     progress: Progress,
 ) -> Rows:
-    """Return one row an example in one view: from the cache, or computed and put there."""
+    """Return one row an example in one view: from the cache, or computed and put there, as are features at the top."""
     backbone, cut, form = states.backbone, states.cut, states.form
     drawn = f"{states.augment} {view}" if view else ""
     shelf = shelf_for(backbone, execution if cut else EXACT, kind="states", cut=cut, storage=states.storage, view=drawn)
     found = shelf.find(keys)
-    gap = gap_in([shelf], keys, found, keeper)
-    read = state_reader(backbone, cut, execution) if cut and gap.lacking else None
+    above = found if top is None else top.find(keys)
+    gap = gap_in([shelf] if top is None else [shelf, top], keys, np.minimum(found, above), keeper)
+    goes_on = bool((above[list(gap.lacking), 0] < 0).any()) and top is not None
+    make = through_reader if goes_on else state_reader
+    read = make(backbone, cut, execution) if cut and gap.lacking else None
     computed: dict[str, tuple[Tensor, ...]] = {}
 
     def collate(encoded: Sequence[Any], numbers: Sequence[int]) -> Batch:
@@ -270,19 +278,26 @@ def _rows(
             return backbone.prepare.collate(encoded)
         return _view(states, encoded, [keys[gap.places[number]] for number in numbers], view)
 
-    def run(batch: Batch) -> list[tuple[Tensor, ...]]:
-        return _apart(batch, form.leaves(batch, read), states.storage)
+    def run(batch: Batch) -> tuple[list[tuple[Tensor, ...]], Tensor | None]:
+        leaves = form.leaves(batch, read)
+        features = leaves.pop().float().cpu() if goes_on else None
+        return _apart(batch, leaves, states.storage), features
 
     chosen = [inputs[place] for place in gap.places]
-    phase = f"stages 1 to {cut}" if cut else "reading inputs"
-    for numbers, rows in passed(
+    phase = "features" if goes_on else f"stages 1 to {cut}" if cut else "reading inputs"
+    for numbers, (rows, features) in passed(
         backbone, chosen, run, collate=collate, needed=gap.is_needed, phase=phase, progress=progress
     ):
-        for number, row in zip(numbers, rows, strict=True):
-            if gap.is_needed(number):
-                computed[keys[gap.places[number]]] = row
-                shelf.add(keys[gap.places[number]], row)
-    shelf.write()
+        needed = [(at, gap.places[number]) for at, number in enumerate(numbers) if gap.is_needed(number)]
+        for at, place in needed:
+            if found[place, 0] < 0:
+                computed[keys[place]] = rows[at]
+                shelf.add(keys[place], rows[at])
+        if top is not None and features is not None:
+            new = [(at, place) for at, place in needed if above[place, 0] < 0]
+            top.add_many([keys[place] for _, place in new], features[[at for at, _ in new]])
+    for one in filter(None, (shelf, top)):
+        one.write()
     return [computed[key] if key in computed else shelf.row(where) for key, where in zip(keys, found, strict=True)]
 
 

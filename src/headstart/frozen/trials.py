@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch
@@ -102,13 +103,20 @@ class _Trial:
     """Ways of running a network, tried on a few inputs of some contents.
 
     What is found is remembered: the seconds of a way, how faithful it is to these inputs, their features in fp32.
-    The share is that of texts in words, each of which is read once for all of its words; 1 of all else.
+
+    Attributes:
+        backbone: the network.
+        inputs: (m,) the few.
+        contents: (m,) the hash of each.
+        share: of texts in words, each of which is read once for all of its words; 1 of all else.
+        seen: the features (m, d) that each way gave here, so that none is asked twice.
     """
 
     backbone: Backbone
     inputs: Sequence[Any]
     contents: Sequence[str]
     share: float = 1.0
+    seen: dict[tuple[str, str], Tensor] = field(default_factory=dict)
 
     @cached_property
     def batch(self) -> Batch:
@@ -129,7 +137,8 @@ class _Trial:
         memory = shelf_for(self.backbone, way, kind="speed", size=size, threads=threads)
         found = memory.recall()
         if found is None:
-            found = _measured(features_reader(self.backbone, [None], way), self.batch) / numbers
+            self.seen[way.precision, way.backend], found = _measured(self._reader(way), self.batch)
+            found /= numbers
             memory.remember(found)
         return float(found) * own * self.share
 
@@ -149,25 +158,38 @@ class _Trial:
             memory = shelf_for(self.backbone, way, kind="cosine", of=digest_of(self.contents))
             cosine = memory.recall()
             if cosine is None:
-                (features,) = features_reader(self.backbone, [None], way)(self.batch)
-                exact = exact_features(self.backbone, self.inputs, self.contents)
-                cosine = float(cosines(features, torch.from_numpy(exact)).mean())
+                exact = exact_features(self.backbone, self.inputs, self.contents, self._features)
+                cosine = float(cosines(self._features(way), torch.from_numpy(exact)).mean())
                 memory.remember(cosine)
             if cosine >= FAITHFUL:
                 return replace(way, cosine=cosine)
         return plain
 
+    def _features(self, way: Execution) -> Tensor:
+        """Return the features (m, d) that a way gives."""
+        given = self.seen.get((way.precision, way.backend))
+        return self._reader(way)(self.batch)[0] if given is None else given
 
-def exact_features(backbone: Backbone, inputs: Sequence[Any], contents: Sequence[str]) -> np.ndarray:
+    def _reader(self, way: Execution) -> Reader:
+        return features_reader(self.backbone, [None], way)
+
+
+def exact_features(
+    backbone: Backbone,
+    inputs: Sequence[Any],
+    contents: Sequence[str],
+    read: Callable[[Execution], Tensor] | None = None,
+) -> np.ndarray:
     """Return the features (n, d) of a few inputs in fp32, from a batch of their own.
 
     They are remembered apart from those of many, which differ by rounding as they are batched otherwise.
+    `read` gives those of a way of running where there is a batch of them already.
     """
     shelf = shelf_for(backbone, Execution(), kind="few", of=digest_of(contents))
     found = shelf.find(contents)
     if (found[:, 0] >= 0).all():
         return np.asarray(shelf.stacked(found).numpy())
-    (features,) = features_reader(backbone, [None], EXACT)(_batch_of(backbone, inputs))
+    features = read(EXACT) if read else features_reader(backbone, [None], EXACT)(_batch_of(backbone, inputs))[0]
     shelf.add_many(contents, features.cpu())
     shelf.write()
     return np.asarray(features.cpu().numpy())
@@ -186,12 +208,12 @@ def _batch_of(backbone: Backbone, inputs: Sequence[Any]) -> Batch:
     return {name: moved(tensor, device) for name, tensor in backbone.prepare(inputs).items()}
 
 
-def _measured(read: Reader, batch: Batch) -> float:
-    """Return the seconds that an example of a batch takes, once the network has run."""
+def _measured(read: Reader, batch: Batch) -> tuple[Tensor, float]:
+    """Return a batch's features, and the seconds that an example takes once the network has run."""
     with memory_kept():
         read({name: tensor[:WARMING] for name, tensor in batch.items()})
         begun = time.perf_counter()
         features = read(batch)[0]
         if features.device.type == "cuda":
             torch.cuda.synchronize()
-        return (time.perf_counter() - begun) / len(features)
+        return features, (time.perf_counter() - begun) / len(features)

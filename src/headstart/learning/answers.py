@@ -20,9 +20,9 @@ READ = 64
 
 
 def answers(
-    backbone: Backbone, head: Head, states: States, places: np.ndarray, *, precision: str = "fp32"
+    backbone: Backbone, head: Head | None, states: States, places: np.ndarray, *, precision: str = "fp32"
 ) -> np.ndarray:
-    """Return the logits (k, c) of examples, in their order."""
+    """Return the logits (k, c) of examples, in their order; without a head, their features (k, d)."""
     device = next(backbone.trunk.parameters()).device
     order = sorted(places.tolist(), key=lambda place: (states.length(place), place))
     rows: dict[int, np.ndarray] = {}
@@ -32,8 +32,9 @@ def answers(
             chunk = order[start : start + size]
             batch, state = states.batch(chunk)
             with autocast(device, precision):
-                features = backbone.above(batch, state, states.cut)
-            rows.update(zip(chunk, head(features.float()).cpu().numpy(), strict=True))
+                features = backbone.above(batch, state, states.cut).float()
+            found = features if head is None else head(features)
+            rows.update(zip(chunk, found.cpu().numpy(), strict=True))
     return np.stack([rows[place] for place in places.tolist()])
 
 

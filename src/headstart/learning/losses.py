@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import entropy
+from scipy.special import entr
 from torch import Tensor
 from torch.nn import functional
 
@@ -71,10 +71,11 @@ class Target:
         if self.task.form == "number":
             return float(((truth - truth.mean()) ** 2).mean() / self.spread**2)
         if self.task.form == "labels":
-            return float(entropy(np.stack([truth.mean(0), 1 - truth.mean(0)])).mean())
+            return float((entr(truth.mean(0)) + entr(1 - truth.mean(0))).mean())
         if self.task.is_remembered:
-            return float(entropy(truth.mean(0)))
-        return float(entropy(np.bincount(truth[truth != UNKNOWN], minlength=self.task.n_outputs)))
+            return float(entr(truth.mean(0)).sum())
+        known = truth[truth != UNKNOWN]
+        return float(entr(np.bincount(known, minlength=self.task.n_outputs) / len(known)).sum())
 
     def loss(self, logits: Tensor, truth: Tensor) -> Tensor:
         """Return the loss (n,): cross-entropy, mean binary cross-entropy over labels, or squared error.
