@@ -39,7 +39,7 @@ from headstart.model import Model, fingerprints
 from headstart.plan import BUDGET, Pilot, Plan, default_strategies, make_plan
 from headstart.progress import Progress, silent
 from headstart.strategies import HEAD_ONLY, KINDS, Learning, Probe, Strategy, ZeroShot, as_fields, require_writing
-from headstart.strategies.probe import DEFAULT_STRENGTH, Trial, calibrated
+from headstart.strategies.probe import DEFAULT_STRENGTH, calibrated
 from headstart.summarizing import lead
 from headstart.wording import user_path
 
@@ -296,8 +296,7 @@ def _tuned(ground: Ground, plan: Plan, choice: Choice, tuning: Tuning) -> Model:
     backbone, head = tuning.finished(lesson, ground.examples.name)
     arm = choice.arm
     if arm is not None and ground.task.form == "path" and not trained.diverged:
-        unseen = Trial(0.0, arm.outputs, arm.seen)
-        head, _ = calibrated(ground.task, head, unseen, ground.examples, least=1.0)
+        head, _ = calibrated(ground.task, head, arm.outputs, arm.seen, ground.examples, least=1.0)
     seen = np.union1d(backbone.seen, fingerprints(ground.examples.contents))
     typical = ground.backbone.typical if trained.diverged else _typical(tuning, lesson, backbone)
     backbone = replace(backbone, seen=seen, typical=typical)

@@ -21,7 +21,7 @@ FEWEST_UNITS = 20
 """Units that a fold must hold for that: the spread of fewer is not known well enough."""
 
 ONE_ERROR = 0.6827
-"""The level of an interval that reaches one standard error to either side."""
+"""The level of an interval that reaches one standard error to either side; Student's, of few units, a little more."""
 
 Errors: TypeAlias = Callable[[Task, np.ndarray, np.ndarray], np.ndarray]
 """From a task, the truth and outputs to the error (n,) of each answer."""
@@ -59,7 +59,8 @@ class Standing:
     Attributes:
         error: its mean quadratic error out of fold: Brier's score (1950), or the squared error beside the variance.
         behind: how much larger that is than the best arm's, or than that of the one it is held beside.
-        standard_error: of that difference, over units; of forecasts as the claim is tested, over times as well.
+        standard_error: of that difference, over units; of forecasts half the 68 % interval of the test that a claim is
+            made by, over times as well, and with Student's t: of 15 series 4 % wider.
     """
 
     error: float

@@ -20,7 +20,7 @@ from headstart.data.histories import History
 from headstart.data.words import counted_of
 from headstart.heads import LinearHead
 from headstart.mistakes import TINY, errors_of
-from headstart.strategies.probe import Fitted, Probe, Trial, calibrated, fit_probe
+from headstart.strategies.probe import Fitted, Probe, calibrated, fit_probe
 from headstart.strategies.without import Classical, Majority
 from headstart.summarizing import fit_without_transfer
 from headstart.tasks import UNKNOWN, Task
@@ -123,8 +123,8 @@ def _alone(
     outputs[asked], seen[asked] = each[best], True
     c = task.n_outputs
     head = LinearHead(np.eye(c, dtype=np.float32), np.zeros(c, dtype=np.float32))
-    head, trial = calibrated(task, head, Trial(0.0, outputs, seen), train, least=1.0)
-    return own, Fitted(head, 0.0, False, {}, "nothing: there is nothing to choose", trial.outputs, trial.seen)
+    head, outputs = calibrated(task, head, outputs, seen, train, least=1.0)
+    return own, Fitted(head, 0.0, False, {}, "nothing: there is nothing to choose", outputs, seen)
 
 
 def each_alone(data: Dataset, task: Task) -> dict[str, np.ndarray]:

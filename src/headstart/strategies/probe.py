@@ -130,7 +130,8 @@ def fit_probe(
     del part
     head = fit_head(features, truth, task, strength, balanced=balanced)
     if task.form == "path":
-        head, trial = calibrated(task, head, trial, shown)
+        head, outputs = calibrated(task, head, trial.outputs, trial.seen, shown)
+        trial = replace(trial, outputs=outputs)
     words = "the validation set" if held is not None else f"{number}-fold cross-validation in the training set"
     if len(sample) < len(train):
         trial = trial.spread_over(sample, len(train))
@@ -227,23 +228,24 @@ def _try(question: _Question, strength: float, *, balanced: bool) -> Trial:
 
 
 def calibrated(
-    task: Task, head: LinearHead, trial: Trial, train: Dataset, *, least: float = 0.0
-) -> tuple[LinearHead, Trial]:
-    """Return a head of forecasts, and its trial, with intervals as wide as examples it was not fitted on ask for.
+    task: Task, head: LinearHead, outputs: np.ndarray, seen: np.ndarray, train: Dataset, *, least: float = 0.0
+) -> tuple[LinearHead, np.ndarray]:
+    """Return a head of forecasts, and outputs, with intervals as wide as examples it was not fitted on ask for.
 
     Args:
         task: forecasting.
         head: fitted.
-        trial: what such heads said of examples they were not fitted on.
-        train: the examples.
+        outputs: (n, h·9) that such heads gave examples they were not fitted on.
+        seen: (n,) where there are such outputs.
+        train: the n examples.
         least: times the spread they have already that intervals get at least.
     """
-    if not trial.seen.any():
-        return head, trial
-    shown = train.take(trial.seen)
+    if not seen.any():
+        return head, outputs
+    shown = train.take(seen)
     units = len(set(shown.keys))
-    factor = max(least, spread_factor(task, task.encode(shown.values), trial.outputs[trial.seen], units))
-    return head.widened(factor), replace(trial, outputs=widened_outputs(task, trial.outputs, factor))
+    factor = max(least, spread_factor(task, task.encode(shown.values), outputs[seen], units))
+    return head.widened(factor), widened_outputs(task, outputs, factor)
 
 
 def is_learned(task: Task, truth: np.ndarray, fitted: np.ndarray) -> np.ndarray:

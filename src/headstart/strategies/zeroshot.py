@@ -8,7 +8,7 @@ import numpy as np
 
 from headstart.data import Dataset, spread
 from headstart.heads import LinearHead
-from headstart.strategies.probe import FOLDS, Fitted, Trial, calibrated
+from headstart.strategies.probe import FOLDS, Fitted, calibrated
 from headstart.tasks import Task
 
 ASKED = 100
@@ -60,6 +60,6 @@ def fit_zero_shot(
     head = LinearHead.as_it_is(features.shape[1], task)
     outputs = np.zeros((len(train), task.n_outputs))
     outputs[asked] = task.outputs(head.logits(features))
-    head, trial = calibrated(task, head, Trial(0.0, outputs, asked), train)
+    head, outputs = calibrated(task, head, outputs, asked, train)
     seen = asked if held is None else held
-    return Fitted(head, 0.0, False, {}, "nothing: there is nothing to choose", trial.outputs, seen)
+    return Fitted(head, 0.0, False, {}, "nothing: there is nothing to choose", outputs, seen)
