@@ -159,6 +159,21 @@ def test_batches_of_more_rows(name: str, replayed: Callable[[str], Any]) -> None
             assert close(replay.above(more, replay.below(more, cut), cut), whole), cut
 
 
+def test_noting_shapes_draws_no_number() -> None:
+    trunk, batch = text_network("bert")
+    replay = Replay(trunk, plan_cuts(trunk, batch))
+    batch = padded([[5] * 4, [6, 7], [8]])
+    state = replay.below(batch, 2)
+    trunk.train()
+    answers = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        answers.append(replay.above(batch, state, 2))
+    assert torch.equal(*answers)
+    torch.manual_seed(2)
+    assert not torch.equal(answers[0], replay.above(batch, state, 2))
+
+
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_left_padded_batches(name: str, replayed: Callable[[str], Any]) -> None:
     replay, _ = replayed(name)

@@ -146,8 +146,10 @@ class Replay:
         return self.shapes[n, *kind]
 
     def _noted(self, batch: Batch, cut: int) -> dict[str, Any]:
+        """Return the shapes in a real pass, after which what dropout draws next is what it would have been."""
         shapes: dict[str, Any] = {}
-        with torch.no_grad():
+        devices = {tensor.device for tensor in batch.values() if tensor.device.type == "cuda"}
+        with torch.no_grad(), torch.random.fork_rng(devices):
             run_below(self.trunk, self.plan, cut, batch, shapes)
         return shapes
 
