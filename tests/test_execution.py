@@ -346,6 +346,23 @@ def test_little_work_is_run_plainly_and_much_in_the_fastest_faithful_way(monkeyp
     assert str(choose_execution(backbone, more)) == "fp32"
 
 
+@converted
+def test_what_is_converted_to_be_tried_is_what_is_run(
+    case: tuple[Backbone, Sequence[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone, inputs = case
+    for name, value in (("WORTH", 0.0), ("REPAYS", 0.0), ("GAIN", 1e9)):
+        monkeypatch.setattr(trials, name, value)
+    monkeypatch.setattr(execution, "REPAYS", 0.0)
+    choose_execution(backbone, inputs, cuts=[2, backbone.n_stages, -1])
+    monkeypatch.setattr(execution, "_graph", lambda *_: pytest.fail("the network was converted twice"))
+    cuts = [None, 2, backbone.n_stages, -1]
+    got = features_at(backbone, inputs, cuts, execution=Execution(backend="openvino", cached=False))
+    assert all(
+        np.abs(one - features_of(backbone, inputs, cut=cut)).max() < 1e-4 for one, cut in zip(got, cuts, strict=True)
+    )
+
+
 def test_what_was_tried_is_remembered_for_other_inputs_but_for_how_faithful_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -161,9 +161,14 @@ def settle(
     elif strategies is not None:
         plan = plan.with_strategies(strategies)
     ground.keeper.keep_plan(question, plan.as_dict())
-    cuts = tuple(one.cut for one in plan.strategies if isinstance(one, Probe) and one.cut is not None)
+    cuts = _read_at(plan.strategies)
     keeps = plan.kept_at(ground.backbone) if ground.task.form != "text" else None
     return replace(ground, execution=plan.execution, cuts=cuts, keeps=keeps), plan
+
+
+def _read_at(strategies: Sequence[Strategy]) -> tuple[int, ...]:
+    """Return the cuts that probes read at beside the top."""
+    return tuple(one.cut for one in strategies if isinstance(one, Probe) and one.cut is not None)
 
 
 @undisturbed()
@@ -192,7 +197,13 @@ def _settled(
     """
     examples = ground.examples
     if execution is None:
-        execution = choose_execution(ground.backbone, examples.inputs, examples.contents, progress=ground.progress)
+        execution = choose_execution(
+            ground.backbone,
+            examples.inputs,
+            examples.contents,
+            cuts=_read_at(strategies or ()),
+            progress=ground.progress,
+        )
     ground = replace(ground, execution=execution)
     memory = the_cache().shelf(
         {

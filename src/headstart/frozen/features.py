@@ -16,7 +16,7 @@ from headstart.cache import Shelf
 from headstart.checkpoints import Checkpoints
 from headstart.devices import undisturbed
 from headstart.frozen.execution import EXACT, Execution, features_reader
-from headstart.frozen.passes import Gap, contents_of, gap_in, passed, shelf_for, top_shelf
+from headstart.frozen.passes import Gap, below_top, contents_of, gap_in, passed, shelf_for, top_shelf
 from headstart.frozen.trials import choose_execution
 from headstart.progress import Progress, silent
 from headstart.wording import user_path
@@ -121,7 +121,7 @@ def features_at(
     if not len(inputs):
         return [np.empty((0, 0), dtype=np.float32) for _ in cuts]
     keys = contents_of(inputs, contents) if execution.cached else [str(place) for place in range(len(inputs))]
-    own = [_below_top(backbone, cut) for cut in cuts]
+    own = [below_top(backbone, cut) for cut in cuts]
     tables = {cut: _Table(cut, shelf_for(backbone, execution, kind="features", cut=_named(cut)), keys) for cut in own}
     lacking = [table for table in tables.values() if not table.is_whole]
     if lacking:
@@ -209,12 +209,6 @@ def count_lacking(backbone: Backbone, contents: Sequence[str], execution: Execut
     """Return how many contents' features at the top are not in the cache."""
     found = top_shelf(backbone, execution).find(contents)
     return int((found[:, 0] < 0).sum())
-
-
-def _below_top(backbone: Backbone, cut: int | None) -> int | None:
-    """Return a cut as the number of frozen stages; the top, however it is said, as None."""
-    frozen = cut if cut is None else backbone.replay.resolve(cut)
-    return None if frozen is None or frozen == backbone.n_stages else frozen
 
 
 def _named(cut: int | None) -> int | str:

@@ -113,6 +113,12 @@ def top_shelf(backbone: Backbone, execution: Execution) -> Shelf:
     return shelf_for(backbone, execution, kind="features", cut="top")
 
 
+def below_top(backbone: Backbone, cut: int | None) -> int | None:
+    """Return a cut as the number of frozen stages; the top, however it is said, as None."""
+    frozen = cut if cut is None else backbone.replay.resolve(cut)
+    return None if frozen is None or frozen == backbone.n_stages else frozen
+
+
 def contents_of(inputs: Sequence[Any], known: Sequence[str] | None) -> Sequence[str]:
     """Return the hash (n,) of each input's content, where it is not known already."""
     if known is not None:

@@ -20,7 +20,7 @@ from headstart.data import spread
 from headstart.data.words import texts_of
 from headstart.devices import Precision, allowed_precisions, choose_device, memory_kept, moved
 from headstart.frozen.execution import EXACT, REPAYS, Execution, Reader, cosines, features_reader, has_openvino
-from headstart.frozen.passes import MASK, contents_of, shelf_for
+from headstart.frozen.passes import MASK, below_top, contents_of, shelf_for
 from headstart.progress import Progress, silent
 
 SAMPLE = 32
@@ -50,6 +50,7 @@ def choose_execution(
     inputs: Sequence[Any],
     contents: Sequence[str] | None = None,
     *,
+    cuts: Sequence[int] = (),
     like: Execution | None = None,
     progress: Progress = silent,
 ) -> Execution:
@@ -62,6 +63,7 @@ def choose_execution(
         backbone: the network.
         inputs: (n,) files, pictures, arrays or texts.
         contents: (n,) the hash of each input's content, where it is known.
+        cuts: where features will be read beside the top: what is converted to try it is what will be run.
         like: the way that was the fastest for another network: where it is faithful to this one and clearly faster
             than the plain one, no other is tried, nor later for these inputs.
         progress: called with (phase, done, total).
@@ -75,7 +77,8 @@ def choose_execution(
     few = few_of(inputs)
     own = [inputs[place] for place in few]
     known = contents_of(own, contents and [contents[place] for place in few])
-    trial = _Trial(backbone, own, known, len(np.unique(texts_of(inputs))) / max(1, len(inputs)))
+    read = list(dict.fromkeys([None, *(below_top(backbone, cut) for cut in cuts)]))
+    trial = _Trial(backbone, own, known, read, len(np.unique(texts_of(inputs))) / max(1, len(inputs)))
     plain, n = Execution(), len(inputs)
     seconds = trial.seconds(plain)
     if n * seconds < WORTH:
@@ -108,6 +111,7 @@ class _Trial:
         backbone: the network.
         inputs: (m,) the few.
         contents: (m,) the hash of each.
+        cuts: where features are read, first of all at the top (None).
         share: of texts in words, each of which is read once for all of its words; 1 of all else.
         seen: the features (m, d) that each way gave here, so that none is asked twice.
     """
@@ -115,6 +119,7 @@ class _Trial:
     backbone: Backbone
     inputs: Sequence[Any]
     contents: Sequence[str]
+    cuts: Sequence[int | None] = (None,)
     share: float = 1.0
     seen: dict[tuple[str, str], Tensor] = field(default_factory=dict)
 
@@ -171,7 +176,7 @@ class _Trial:
         return self._reader(way)(self.batch)[0] if given is None else given
 
     def _reader(self, way: Execution) -> Reader:
-        return features_reader(self.backbone, [None], way)
+        return features_reader(self.backbone, self.cuts, way)
 
 
 def exact_features(
