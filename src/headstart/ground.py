@@ -168,11 +168,9 @@ class Ground:
 
     @cached_property
     def is_faithful(self) -> bool:
-        """Whether a head answers a few examples on fp32 features as on those it is fitted on, but where it wavers.
-
-        A network that was converted is checked in fp32 when it is: there nothing is asked again.
-        """
-        if self.execution.precision == EXACT.precision or self.task.form == "text":
+        """Whether a head answers a few examples on fp32 features as on those it is fitted on, but where it wavers."""
+        is_exact = (self.execution.precision, self.execution.backend) == (EXACT.precision, EXACT.backend)
+        if is_exact or self.task.form == "text":
             return True
         few = few_of(self.examples.inputs)
         examples = self.examples.take(few)
