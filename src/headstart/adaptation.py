@@ -161,12 +161,12 @@ def settle(
     elif strategies is not None:
         plan = plan.with_strategies(strategies)
     ground.keeper.keep_plan(question, plan.as_dict())
-    cuts = _read_at(plan.strategies)
+    cuts = _probed_cuts(plan.strategies)
     keeps = plan.kept_at(ground.backbone) if ground.task.form != "text" else None
     return replace(ground, execution=plan.execution, cuts=cuts, keeps=keeps), plan
 
 
-def _read_at(strategies: Sequence[Strategy]) -> tuple[int, ...]:
+def _probed_cuts(strategies: Sequence[Strategy]) -> tuple[int, ...]:
     """Return the cuts that probes read at beside the top."""
     return tuple(one.cut for one in strategies if isinstance(one, Probe) and one.cut is not None)
 
@@ -201,7 +201,7 @@ def _settled(
             ground.backbone,
             examples.inputs,
             examples.contents,
-            cuts=_read_at(strategies or ()),
+            cuts=_probed_cuts(strategies or ()),
             progress=ground.progress,
         )
     ground = replace(ground, execution=execution)

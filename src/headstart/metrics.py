@@ -135,10 +135,10 @@ def per_class(
 
 def confusion(task: Task, truth: np.ndarray, outputs: np.ndarray) -> list[list[int]]:
     """Return the counts (c, c) of true label (row) against answer (column); empty but for classification."""
-    from sklearn import metrics as sk
-
     if task.kind != "classification":
         return []
+    from sklearn import metrics as sk
+
     known = truth != UNKNOWN
     labels = range(len(task.labels))
     table = sk.confusion_matrix(truth[known], task.decide(outputs)[known], labels=list(labels)) if known.any() else []
