@@ -20,6 +20,7 @@ from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Shape
 from headstart.cache import the_cache
 from headstart.checkpoints import Checkpoints, checkpoints_beside
+from headstart.data.reading import content_of
 from headstart.devices import allowed_precisions, autocast, choose_device, memory_kept, precisions, undisturbed
 from headstart.errors import OptionError
 from headstart.frozen import execution, features, states, trials
@@ -363,6 +364,48 @@ def test_what_is_converted_to_be_tried_is_what_is_run(
     )
 
 
+@converted
+@pytest.mark.parametrize(("kind", "warmed"), [("image", 6), ("text", trials.WARMING)])
+def test_a_graph_is_timed_once_it_is_ready_for_the_shape_that_pictures_have(
+    kind: str, warmed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("WORTH", 0.0), ("REPAYS", 0.0), ("GAIN", 0.0)):
+        monkeypatch.setattr(trials, name, value)
+    few: list[int] = []
+    own = trials._measured
+    monkeypatch.setattr(trials, "_measured", lambda read, batch, n: few.append(n) or own(read, batch, n))
+    make, inputs = CASES[kind]
+    choose_execution(make(), inputs)
+    assert few[0] == trials.WARMING, "plain PyTorch needs no making ready"
+    assert few[-1] == warmed
+
+
+@converted
+def test_a_precision_that_is_unfaithful_is_not_converted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("WORTH", 0.0), ("REPAYS", 0.0), ("GAIN", 1e9)):
+        monkeypatch.setattr(trials, name, value)
+    monkeypatch.setattr(trials, "allowed_precisions", lambda _device: ("fp32", "bf16"))
+    monkeypatch.setattr(trials._Trial, "cosine", lambda _trial, way: 1.0 if way.precision == "fp32" else 0.9)
+    tried: list[str] = []
+    monkeypatch.setattr(trials._Trial, "seconds", lambda _trial, way: tried.append(str(way)) or _seconds(way))
+    assert choose_execution(tiny.text_backbone(), TEXTS).precision == "fp32"
+    assert "fp32, OpenVINO" in tried
+    assert "bf16, OpenVINO" not in tried
+
+
+def test_a_few_whose_features_in_fp32_are_known_are_asked_first(case: tuple[Backbone, Sequence[Any]]) -> None:
+    backbone, inputs = case
+    contents = [content_of(one) for one in inputs]
+    known = [0, 2]
+    wanted = trials.exact_features(backbone, [inputs[place] for place in known], [contents[place] for place in known])
+    few, found = trials.exact_few(backbone, [inputs[place] for place in (2, 0)], [contents[2], contents[0]])
+    assert few == [0, 1]
+    assert np.array_equal(found, wanted[::-1]), "these are the remembered ones, to the bit"
+    few, found = trials.exact_few(backbone, inputs, contents)
+    assert sorted(few) == list(range(len(inputs))), "two are fewer than the few: all are computed"
+    assert np.abs(found[[few.index(place) for place in known]] - wanted).max() < 1e-4
+
+
 def test_what_was_tried_is_remembered_for_other_inputs_but_for_how_faithful_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -370,7 +413,7 @@ def test_what_was_tried_is_remembered_for_other_inputs_but_for_how_faithful_it_i
         monkeypatch.setattr(trials, name, value)
     texts = [f"{text} and {text}" for text in TEXTS]
     first = choose_execution(tiny.text_backbone(), texts)
-    monkeypatch.setattr(trials, "_measured", lambda read, batch: pytest.fail("it was measured before"))
+    monkeypatch.setattr(trials, "_measured", lambda *_: pytest.fail("it was measured before"))
     compared: list[int] = []
     monkeypatch.setattr(trials, "cosines", lambda one, other: compared.append(len(one)) or cosines(one, other))
     assert choose_execution(tiny.text_backbone(), texts) == first

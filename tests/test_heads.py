@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -12,9 +14,11 @@ from sklearn.preprocessing import StandardScaler
 import headstart as hs
 from headstart.backbones.classical import Vocabulary
 from headstart.errors import OptionError
-from headstart.heads import MANY, Parts, as_met, fit_head, imbalance
+from headstart.heads import MANY, Parts, as_met, chunks, fit_head, imbalance, logistic
+from headstart.heads.chunks import Standardised
 from headstart.heads.closed import SHRINKAGE
-from headstart.strategies.probe import Probe, fit_probe
+from headstart.strategies import probe
+from headstart.strategies.probe import Probe, Trial, fit_probe
 from headstart.tasks import Task
 
 NOISE = np.random.default_rng(0)
@@ -141,6 +145,49 @@ def test_class_weights_are_used_where_they_help_and_that_is_said() -> None:
     assert not fit_probe(Probe(), features, even, None, even.task).balanced
 
 
+def test_a_clear_rise_of_the_loss_ends_the_search_for_a_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, features = skewed(rare=100)
+    losses = {1e-3: 0.7, 1e-2: 0.6, 1e-1: 0.65, 1.0: 0.64, 10.0: 0.71, 100.0: 0.5}
+    none = Trial.none(data.task.encode(data.values))
+    monkeypatch.setattr(probe, "_try", lambda _question, strength, **_: replace(none, loss=losses[strength]))
+    fitted = fit_probe(Probe(strengths=tuple(losses)), features, data, None, data.task)
+    assert list(fitted.losses) == [1e-3, 1e-2, 1e-1, 1.0, 10.0], "the first rise is too small to end it, the second not"
+    assert fitted.strength == 1e-2
+
+
+def test_a_head_is_the_same_whatever_it_is_found_from() -> None:
+    data, features = skewed(rare=100)
+    truth, parts = data.task.encode(data.values), [np.arange(200) % 5 != k for k in range(5)]
+    along = Parts(features, truth, data.task, parts)
+    for strength in (1e-3, 1e-1, 10.0):
+        alone = Parts(features, truth, data.task, parts).heads(strength, tolerance=1e-6)
+        for one, other in zip(along.heads(strength, tolerance=1e-6), alone, strict=True):
+            assert np.abs(one.logits(features) - other.logits(features)).max() < 2e-2
+
+
+@pytest.mark.parametrize("d", [20, 600])
+def test_levelled_coordinates_lead_to_the_same_head_in_fewer_evaluations(
+    d: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = np.random.default_rng(0)
+    steep = 10.0 ** np.linspace(0, -2, d)
+    features = (dice.normal(size=(300, d)) * steep @ np.linalg.qr(dice.normal(size=(d, d)))[0]).astype(np.float32)
+    truth = (features[:, :3] / features[:, :3].std(0)).argmax(1)
+    task = Task("label", "classification", ("a", "b", "c"))
+    counts = []
+    evaluated = logistic.Problem.evaluated
+    monkeypatch.setattr(logistic.Problem, "evaluated", lambda self, *given: counts.append(1) or evaluated(self, *given))
+    head = fit_head(features, truth, task, 10.0, tolerance=1e-5)
+    levelled = len(counts)
+    monkeypatch.setattr(Standardised, "products", None)
+    other = fit_head(features, truth, task, 10.0, tolerance=1e-5)
+    if d > chunks.FEW:
+        assert np.array_equal(head.weight, other.weight), "so many features are taken as they are"
+    else:
+        assert levelled < 0.75 * (len(counts) - levelled)
+        assert np.abs(task.outputs(head.logits(features)) - task.outputs(other.logits(features))).max() < 5e-3
+
+
 def test_a_validation_set_is_what_the_penalty_is_chosen_on() -> None:
     data, features = skewed(rare=100)
     held = np.arange(200) % 4 == 0
@@ -152,7 +199,7 @@ def test_a_validation_set_is_what_the_penalty_is_chosen_on() -> None:
         head = fit_head(features[~held], truth[~held], data.task, strength, tolerance=1e-3)
         outputs = data.task.outputs(head.logits(features[held]))
         losses[strength] = -np.log(outputs[np.arange(50), truth[held]]).mean()
-    assert fitted.losses == pytest.approx(losses)
+    assert fitted.losses == pytest.approx(losses, rel=1e-4)
     assert fitted.strength == min(losses, key=losses.__getitem__)
 
 

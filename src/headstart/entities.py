@@ -118,9 +118,7 @@ class Found:
             "entity_recall": (self.hits, self.true),
         }
         return {
-            name: Metric(float(above.sum() / below.sum()), _ratio(above, below))
-            for name, (above, below) in shares.items()
-            if below.any()
+            name: Metric(_ratio(above, below), len(below)) for name, (above, below) in shares.items() if below.any()
         }
 
 

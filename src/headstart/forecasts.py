@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from headstart.paired import Difference, by_error, difference_of_means
-from headstart.statistics import Metric, mean_of
+from headstart.statistics import Metric
 from headstart.tasks import MEDIAN, QUANTILES, Task
 
 TINY = 1e-12
@@ -66,26 +66,20 @@ def forecast_metrics(task: Task, truth: np.ndarray, outputs: np.ndarray) -> dict
     losses, levels = quantile_errors(task, truth, outputs), np.abs(true / scale).mean(1)
     inside = ((path >= forecast[:, :, 0]) & (path <= forecast[:, :, -1])).mean(1)
     found = {
-        "mase": _mean(mase),
-        "smape": _mean(smape),
+        "mase": Metric.mean(mase),
+        "smape": Metric.mean(smape),
         "weighted_quantile_loss": Metric(
-            float(losses.sum() / max(levels.sum(), TINY)),
-            lambda weights: (weights @ losses) / np.maximum(weights @ levels, TINY),
+            lambda weights: (weights @ losses) / np.maximum(weights @ levels, TINY), len(truth)
         ),
-        "coverage_80": _mean(inside),
+        "coverage_80": Metric.mean(inside),
     }
     went = np.sign(true - base)
     agrees = np.where(went == 0, 0.0, (1 + went * np.sign(said - base)) / 2).sum(1)
     counted = (went != 0).sum(1)
     used = counted > 0
     if used.any():
-        rate = agrees[used] / counted[used]
-        found["direction"] = Metric(float(rate.mean()), mean_of(rate), used)
+        found["direction"] = Metric.mean(agrees[used] / counted[used], used)
     return found
-
-
-def _mean(values: np.ndarray) -> Metric:
-    return Metric(float(values.mean()), mean_of(values))
 
 
 def walking(task: Task, n: int) -> np.ndarray:

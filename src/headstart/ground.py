@@ -27,11 +27,11 @@ from headstart.frozen.execution import EXACT, Execution
 from headstart.frozen.features import count_lacking, features_at
 from headstart.frozen.passes import top_shelf
 from headstart.frozen.states import Storage, states_at
-from headstart.frozen.trials import exact_features, few_of
+from headstart.frozen.trials import exact_few
 from headstart.heads import LinearHead, fit_head
 from headstart.progress import Progress
 from headstart.strategies import Strategy, as_fields
-from headstart.strategies.probe import DEFAULT_STRENGTH, Fitted, Probe, fit_probe, is_learned
+from headstart.strategies.probe import CHOOSING_TOLERANCE, DEFAULT_STRENGTH, Fitted, Probe, fit_probe, is_learned
 from headstart.strategies.zeroshot import asked_of, fit_zero_shot
 from headstart.summarizing import fit_extracts
 from headstart.tasks import Task
@@ -172,10 +172,8 @@ class Ground:
         is_exact = (self.execution.precision, self.execution.backend) == (EXACT.precision, EXACT.backend)
         if is_exact or self.task.form == "text":
             return True
-        few = few_of(self.examples.inputs)
-        examples = self.examples.take(few)
-        exact = exact_features(self.backbone, examples.inputs, examples.contents)
-        head = fit_head(self.features, self.truth, self.task, DEFAULT_STRENGTH)
+        few, exact = exact_few(self.backbone, self.examples.inputs, self.examples.contents)
+        head = fit_head(self.features, self.truth, self.task, DEFAULT_STRENGTH, tolerance=CHOOSING_TOLERANCE)
         wanted, got = (self.task.outputs(head.logits(rows)) for rows in (exact, self.features[few]))
         scale = self.truth.std() if self.task.form == "number" else 1.0
         close = (np.abs(got - wanted) <= WAVERS * scale).reshape(len(few), -1).all(1)

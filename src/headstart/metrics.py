@@ -1,14 +1,12 @@
 """Metrics that fit the task, each with an interval and a count.
 
-Values are scikit-learn's.
 Intervals: Wilson's for shares of ungrouped examples; otherwise the percentile bootstrap, groups resampled whole.
-The bootstrap weighs every example by how often it was drawn, so all samples are computed at once; tests hold the
-weighted forms against scikit-learn's.
+The bootstrap weighs every example by how often it was drawn, so all samples are computed at once, and the value itself
+like one more of them, in which each was drawn once; tests hold both against scikit-learn's.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +20,6 @@ from headstart.statistics import (
     Measure,
     Metric,
     Weighted,
-    mean_of,
     percentile_interval,
     resampled_weights,
     resamples_for,
@@ -95,7 +92,7 @@ def entities(task: Task, truth: np.ndarray, outputs: np.ndarray, breaks: np.ndar
     """Return the metrics of tagged words, without their intervals; the arguments are as `measure` takes them."""
     answers = task.decide(outputs)
     found = Found.of(_tags(task, truth), _tags(task, answers), breaks)
-    return {**found.metrics, "accuracy": Metric(float((answers == truth).mean()), mean_of((answers == truth) * 1.0))}
+    return {**found.metrics, "accuracy": Metric.mean((answers == truth) * 1.0)}
 
 
 def per_class(
@@ -137,12 +134,10 @@ def confusion(task: Task, truth: np.ndarray, outputs: np.ndarray) -> list[list[i
     """Return the counts (c, c) of true label (row) against answer (column); empty but for classification."""
     if task.kind != "classification":
         return []
-    from sklearn import metrics as sk
-
-    known = truth != UNKNOWN
-    labels = range(len(task.labels))
-    table = sk.confusion_matrix(truth[known], task.decide(outputs)[known], labels=list(labels)) if known.any() else []
-    return [[int(count) for count in row] for row in table]
+    known, c = truth != UNKNOWN, len(task.labels)
+    pairs = c * truth[known] + task.decide(outputs)[known]
+    table: list[list[int]] = np.bincount(pairs, minlength=c * c).reshape(c, c).tolist()
+    return table if known.any() else []
 
 
 def _share(right: np.ndarray, units: np.ndarray | None) -> dict[str, float | int] | None:
@@ -151,7 +146,7 @@ def _share(right: np.ndarray, units: np.ndarray | None) -> dict[str, float | int
     if n == 0:
         return None
     own = np.arange(n) if units is None else np.unique(units, return_inverse=True)[1]
-    metric = Metric(float(right.mean()), mean_of(right.astype(float)))
+    metric = Metric.mean(right.astype(float))
     samples = _sampled({"share": metric}, own, FEWER_RESAMPLES)["share"] if units is not None else np.zeros(0)
     return _with_interval("accuracy", metric, samples, own, units is None).as_dict()
 
@@ -215,60 +210,38 @@ def _per_kind(
 
 def _classification(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
     """A label never seen in training is a class of its own that is always missed; probabilities do not know it."""
-    from sklearn import metrics as sk
-
     answers = outputs.argmax(1)
     known = truth != UNKNOWN
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        balanced = float(sk.balanced_accuracy_score(truth, answers))
     found = {
-        "accuracy": Metric(float(sk.accuracy_score(truth, answers)), mean_of((answers == truth).astype(float))),
-        "balanced_accuracy": Metric(balanced, _by_class(truth, answers, _recall)),
-        "macro_f1": Metric(
-            float(sk.f1_score(truth, answers, average="macro", zero_division=0)), _by_class(truth, answers, _f1)
-        ),
+        "accuracy": Metric.mean((answers == truth).astype(float)),
+        "balanced_accuracy": Metric(_by_class(truth, answers, _recall), len(truth)),
+        "macro_f1": Metric(_by_class(truth, answers, _f1), len(truth)),
     }
     if not known.any():
         return found
     t, p = truth[known], outputs[known]
     found |= _ranking(np.eye(p.shape[1])[t], p, known)
     losses = -np.log(np.clip(p[np.arange(len(t)), t], TINY, 1))
-    found["log_loss"] = Metric(float(sk.log_loss(t, p, labels=range(p.shape[1]))), mean_of(losses), known)
+    found["log_loss"] = Metric.mean(losses, known)
     found["calibration_error"] = _calibration(answers[known] == t, p.max(1), known)
     return found
 
 
 def _multilabel(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
-    from sklearn import metrics as sk
-
     answers = (outputs >= 0.5).astype(int)
     exact = (answers == truth).all(1)
     losses = -(truth * np.log(np.clip(outputs, TINY, 1)) + (1 - truth) * np.log(np.clip(1 - outputs, TINY, 1))).mean(1)
     found = {
-        "exact_match": Metric(float(sk.accuracy_score(truth, answers)), mean_of(exact.astype(float))),
-        "macro_f1": Metric(_macro_f1(truth, answers), _label_f1(truth, answers)),
-        "micro_f1": Metric(
-            float(sk.f1_score(truth.ravel(), answers.ravel(), zero_division=0)), _label_f1(truth, answers, pooled=True)
-        ),
+        "exact_match": Metric.mean(exact.astype(float)),
+        "macro_f1": Metric(_label_f1(truth, answers), len(truth)),
+        "micro_f1": Metric(_label_f1(truth, answers, pooled=True), len(truth)),
     }
     found |= _ranking(truth, outputs)
-    squares = ((outputs - truth) ** 2).mean(1)
-    found["brier_score"] = Metric(float(squares.mean()), mean_of(squares))
-    return {**found, "log_loss": Metric(float(losses.mean()), mean_of(losses))}
-
-
-def _macro_f1(truth: np.ndarray, answers: np.ndarray) -> float:
-    """Mean over labels of each label's own F1 (scikit-learn would take a single column for two classes)."""
-    from sklearn import metrics as sk
-
-    columns = range(truth.shape[1])
-    return float(np.mean([sk.f1_score(truth[:, c], answers[:, c], zero_division=0) for c in columns]))
+    found["brier_score"] = Metric.mean(((outputs - truth) ** 2).mean(1))
+    return {**found, "log_loss": Metric.mean(losses)}
 
 
 def _regression(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
-    from sklearn import metrics as sk
-
     errors, centred = truth - outputs, truth - truth.mean()
 
     def r2(weights: np.ndarray) -> np.ndarray:
@@ -277,12 +250,12 @@ def _regression(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]:
         return np.asarray(1 - (weights @ errors**2) / spread)
 
     found = {
-        "mae": Metric(float(sk.mean_absolute_error(truth, outputs)), mean_of(np.abs(errors))),
-        "rmse": Metric(float(sk.root_mean_squared_error(truth, outputs)), lambda w: np.sqrt(mean_of(errors**2)(w))),
+        "mae": Metric.mean(np.abs(errors)),
+        "rmse": Metric(lambda weights: np.sqrt((weights @ errors**2) / weights.sum(1)), len(truth)),
     }
     if len(truth) < 2 or np.ptp(truth) == 0:
         return found
-    return {"r2": Metric(float(sk.r2_score(truth, outputs)), r2), **found}
+    return {"r2": Metric(r2, len(truth)), **found}
 
 
 def _by_class(truth: np.ndarray, answers: np.ndarray, score: Callable[..., np.ndarray]) -> Weighted:
@@ -339,13 +312,9 @@ def _ranking(truth: np.ndarray, outputs: np.ndarray, used: np.ndarray | None = N
 
         return weighted
 
-    from sklearn import metrics as sk
-
-    area = float(np.mean([sk.roc_auc_score(truth[:, c], outputs[:, c]) for c in columns]))
-    found = {"auroc": Metric(area, averaged(_auroc, columns), used)}
+    found = {"auroc": Metric(averaged(_auroc, columns), len(truth), used)}
     if len(both) <= MOST_CLASSES:
-        sensitivity = averaged(_sensitivity, both)
-        found[SENSITIVITY] = Metric(float(sensitivity(np.ones((1, len(truth))))[0]), sensitivity, used)
+        found[SENSITIVITY] = Metric(averaged(_sensitivity, both), len(truth), used)
     return found
 
 
@@ -377,10 +346,8 @@ def _auroc(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.
 
 
 def _ranked(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    from scipy.stats import rankdata
-
     order = np.argsort(scores, kind="stable")
-    _, starts = np.unique(rankdata(scores[order], method="min"), return_index=True)
+    _, starts = np.unique(scores[order], return_index=True)
     ordered = weights[:, order].astype(np.float64)
     good, bad = ordered * positive[order], ordered * ~positive[order]
     if len(starts) < len(order):
@@ -391,13 +358,12 @@ def _ranked(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np
 
 def _calibration(hits: np.ndarray, confidence: np.ndarray, used: np.ndarray) -> Metric:
     """Expected calibration error over ten bins of equal count (Nguyen and O'Connor 2015); ties share a bin."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(confidence, method="average") - 0.5
+    _, place, counts = np.unique(confidence, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - counts / 2)[place]
     bins = np.eye(BINS, dtype=np.float32)[(ranks * BINS / len(ranks)).astype(int)]
     gap = (hits - confidence).astype(np.float32)[:, None] * bins
 
     def weighted(weights: np.ndarray) -> np.ndarray:
         return np.asarray(np.abs(weights @ gap).sum(1) / weights.sum(1))
 
-    return Metric(float(weighted(np.ones((1, len(hits))))[0]), weighted, used)
+    return Metric(weighted, len(hits), used)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtri
@@ -25,11 +26,28 @@ Weighted = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric on one set of answers: its value, its weighted form, and how many examples it takes."""
+    """A metric on one set of answers.
 
-    value: float
+    Attributes:
+        weighted: its form for samples of the n examples that it takes.
+        n: how many these are.
+        used: which they are of all, as a mask; None where it takes all.
+    """
+
     weighted: Weighted
+    n: int
     used: np.ndarray | None = None
+
+    @classmethod
+    def mean(cls, values: np.ndarray, used: np.ndarray | None = None) -> Metric:
+        """Return the mean of some values (n,)."""
+        return cls(lambda weights: (weights @ values) / weights.sum(1), len(values), used)
+
+    @cached_property
+    def value(self) -> float:
+        """What it is on these examples, each taken once; NaN where that says nothing."""
+        with np.errstate(all="ignore"):
+            return float(self.weighted(np.ones((1, self.n)))[0])
 
 
 @dataclass(frozen=True)
@@ -55,11 +73,6 @@ class Measure:
     def as_dict(self) -> dict[str, float | int]:
         """Return the fields as JSON holds them."""
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "units": self.units}
-
-
-def mean_of(values: np.ndarray) -> Weighted:
-    """Return the weighted form of the mean of some values (n,)."""
-    return lambda weights: (weights @ values) / weights.sum(1)
 
 
 def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from headstart.statistics import Metric, mean_of
+from headstart.statistics import Metric
 from headstart.writing.oracles import oracle
 from headstart.writing.overlap import KINDS, copied, novel_bigrams, rouge
 from headstart.writing.sentences import sentences_of
@@ -32,14 +32,14 @@ def summary_metrics(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
     that something had been found out.
     """
     scores = rouges(truth, outputs)
-    found = {name: Metric(float(one.mean()), mean_of(one)) for name, one in zip(KINDS, scores.T, strict=True)}
+    found = {name: Metric.mean(one) for name, one in zip(KINDS, scores.T, strict=True)}
     found = {HEADLINE: found.pop(HEADLINE), **found}
     own, wanted = (np.array([len(words_of(str(text))) for text in texts], dtype=float) for texts in (outputs, truth))
 
     def ratio(weights: np.ndarray) -> np.ndarray:
         return np.asarray((weights @ own) / np.maximum(weights @ wanted, 1.0))
 
-    found["length"] = Metric(float(ratio(np.ones((1, len(truth))))[0]), ratio)
+    found["length"] = Metric(ratio, len(truth))
     if all(getattr(one, "places", None) is not None for one in outputs.tolist()):
         return found
     found |= _of_sources("copied", copied, truth, outputs)
@@ -73,4 +73,4 @@ def _of_sources(
     found = [share(str(answer), one.source) if getattr(one, "source", "") else None for one, answer in pairs]
     used = np.array([one is not None for one in found], dtype=bool)
     values = np.array([one for one in found if one is not None])
-    return {name: Metric(float(values.mean()), mean_of(values), used)} if used.any() else {}
+    return {name: Metric.mean(values, used)} if used.any() else {}

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -102,7 +103,7 @@ def shelf_for(backbone: Backbone, execution: Execution, **what: Any) -> Shelf:
         "precision": execution.precision,
         "backend": execution.backend,
         "device": f"{choose_device().type} {torch.backends.cpu.get_cpu_capability()}",
-        "versions": {name: importlib.metadata.version(name) for name in _libraries(execution)},
+        "versions": _versions(execution.backend),
         **what,
     }
     return the_cache().shelf(about)
@@ -225,8 +226,10 @@ def _prepared(
             yield ready, future.result()
 
 
-def _libraries(execution: Execution) -> tuple[str, ...]:
-    return (*DEPENDENCIES, "openvino") if execution.backend == "openvino" else DEPENDENCIES
+@cache
+def _versions(backend: str) -> dict[str, str]:
+    names = (*DEPENDENCIES, "openvino") if backend == "openvino" else DEPENDENCIES
+    return {name: importlib.metadata.version(name) for name in names}
 
 
 def _digest(text: str) -> str:

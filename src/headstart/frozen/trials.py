@@ -15,6 +15,7 @@ from torch import Tensor
 
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Batch
+from headstart.cache import Shelf
 from headstart.checkpoints import digest_of
 from headstart.data import spread
 from headstart.data.words import texts_of
@@ -27,7 +28,8 @@ SAMPLE = 32
 """Examples that the ways of running are tried on."""
 
 WARMING = 4
-"""Examples that are run before the clock is started."""
+"""Examples that are run before the clock is started. Graphs are made ready for a shape as it comes: of pictures, which
+stand in batches of one shape, all are run before; of texts it is counted, as it will be there again and again."""
 
 WORTH = 1.0
 """Seconds of work below which nothing is tried: everything runs plainly, in fp32."""
@@ -95,7 +97,8 @@ def choose_execution(
             return found
     ways = trial.timed([replace(plain, precision=precision) for precision in allowed])
     if n * min(way.seconds for way in (plain, *ways)) >= REPAYS and choose_device().type == "cpu" and has_openvino():
-        ways += trial.timed([replace(plain, precision=precision, backend="openvino") for precision in allowed])
+        faithful = [way for way in ways if trial.cosine(way) >= FAITHFUL]  # a precision rounds as much in a graph
+        ways += trial.timed([replace(way, backend="openvino") for way in faithful])
     found = trial.fastest(plain, ways)
     progress("trying how to run", 1, 1)
     return found
@@ -142,7 +145,8 @@ class _Trial:
         memory = shelf_for(self.backbone, way, kind="speed", size=size, threads=threads)
         found = memory.recall()
         if found is None:
-            self.seen[way.precision, way.backend], found = _measured(self._reader(way), self.batch)
+            few = len(self.inputs) if way.backend == "openvino" and mask is None else WARMING
+            self.seen[way.precision, way.backend], found = _measured(self._reader(way), self.batch, few)
             found /= numbers
             memory.remember(found)
         return float(found) * own * self.share
@@ -160,15 +164,20 @@ class _Trial:
         for way in sorted(ways, key=lambda one: one.seconds):
             if way == plain or way.seconds > GAIN * plain.seconds:
                 continue
-            memory = shelf_for(self.backbone, way, kind="cosine", of=digest_of(self.contents))
-            cosine = memory.recall()
-            if cosine is None:
-                exact = exact_features(self.backbone, self.inputs, self.contents, self._features)
-                cosine = float(cosines(self._features(way), torch.from_numpy(exact)).mean())
-                memory.remember(cosine)
+            cosine = self.cosine(way)
             if cosine >= FAITHFUL:
                 return replace(way, cosine=cosine)
         return plain
+
+    def cosine(self, way: Execution) -> float:
+        """Return the cosine between the features that a way gives and those in fp32, on average."""
+        memory = shelf_for(self.backbone, way, kind="cosine", of=digest_of(self.contents))
+        found = memory.recall()
+        if found is None:
+            exact = exact_features(self.backbone, self.inputs, self.contents, self._features)
+            found = float(cosines(self._features(way), torch.from_numpy(exact)).mean())
+            memory.remember(found)
+        return float(found)
 
     def _features(self, way: Execution) -> Tensor:
         """Return the features (m, d) that a way gives."""
@@ -179,18 +188,30 @@ class _Trial:
         return features_reader(self.backbone, self.cuts, way)
 
 
+def exact_few(backbone: Backbone, inputs: Sequence[Any], contents: Sequence[str]) -> tuple[list[int], np.ndarray]:
+    """Return the places of a few inputs, and their features (m, d) in fp32: of such as are remembered, if there are.
+
+    Args:
+        backbone: the network.
+        inputs: (n,) files, pictures, arrays or texts.
+        contents: (n,) the hash of each.
+    """
+    known = np.flatnonzero(_exact_shelf(backbone).find(contents)[:, 0] >= 0)[:SAMPLE].tolist()
+    few = known if len(known) == min(SAMPLE, len(inputs)) else few_of(inputs)
+    return few, exact_features(backbone, [inputs[place] for place in few], [contents[place] for place in few])
+
+
 def exact_features(
     backbone: Backbone,
     inputs: Sequence[Any],
     contents: Sequence[str],
     read: Callable[[Execution], Tensor] | None = None,
 ) -> np.ndarray:
-    """Return the features (n, d) of a few inputs in fp32, from a batch of their own.
+    """Return the features (n, d) of a few inputs in fp32, remembered or from a batch of their own.
 
-    They are remembered apart from those of many, which differ by rounding as they are batched otherwise.
     `read` gives those of a way of running where there is a batch of them already.
     """
-    shelf = shelf_for(backbone, Execution(), kind="few", of=digest_of(contents))
+    shelf = _exact_shelf(backbone)
     found = shelf.find(contents)
     if (found[:, 0] >= 0).all():
         return np.asarray(shelf.stacked(found).numpy())
@@ -198,6 +219,11 @@ def exact_features(
     shelf.add_many(contents, features.cpu())
     shelf.write()
     return np.asarray(features.cpu().numpy())
+
+
+def _exact_shelf(backbone: Backbone) -> Shelf:
+    """Return where features of a few are kept: those of many differ by rounding, as they are batched otherwise."""
+    return shelf_for(backbone, Execution(), kind="few")
 
 
 def few_of(inputs: Sequence[Any]) -> list[int]:
@@ -213,10 +239,10 @@ def _batch_of(backbone: Backbone, inputs: Sequence[Any]) -> Batch:
     return {name: moved(tensor, device) for name, tensor in backbone.prepare(inputs).items()}
 
 
-def _measured(read: Reader, batch: Batch) -> tuple[Tensor, float]:
-    """Return a batch's features, and the seconds that an example takes once the network has run."""
+def _measured(read: Reader, batch: Batch, few: int) -> tuple[Tensor, float]:
+    """Return a batch's features, and the seconds that an example takes once the network has run on a few of them."""
     with memory_kept():
-        read({name: tensor[:WARMING] for name, tensor in batch.items()})
+        read({name: tensor[:few] for name, tensor in batch.items()})
         begun = time.perf_counter()
         features = read(batch)[0]
         if features.device.type == "cuda":

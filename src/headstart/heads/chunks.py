@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ CHUNK = 2**22
 
 KEPT = 2**26
 """Numbers kept standardised, at most, so that not every pass has to do it again: 256 MB in fp32."""
+
+FEW = 512
+"""Features up to which their products with each other are soon computed, and worth it."""
 
 Chunk = tuple[slice, Any]
 """Which of the rows, and the rows (m, d): a tensor, or a sparse matrix."""
@@ -56,6 +60,16 @@ class Standardised:
     def __iter__(self) -> Iterator[Chunk]:
         """Yield every row once, in order."""
         return iter(self.kept) if self.kept is not None else self._scaled()
+
+    @cached_property
+    def products(self) -> Tensor | None:
+        """The products (d, d) of all features with each other, over all examples, in fp64; None where they are many."""
+        if self.sparse or self.d > FEW or not self.n:
+            return None
+        found = torch.zeros(self.d, self.d, dtype=torch.float64)
+        for _, rows in self:
+            found += rows.T @ rows
+        return found
 
     def rows_of(self, member: np.ndarray) -> Any:
         """Return the sparse rows of some of the examples (n,)."""

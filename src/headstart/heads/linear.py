@@ -208,6 +208,7 @@ class Parts:
         known = self.truth != UNKNOWN if task.form == "label" else np.ones(len(self.truth), dtype=bool)
         self.members = self.scaled.parts.numpy() & known[:, None]
         self._sums: dict[int, Sums] = {}
+        self._last: tuple[float, tuple[Tensor, Tensor]] | None = None
 
     def heads(self, strength: float, *, balanced: bool = False, tolerance: float = TOLERANCE) -> list[LinearHead]:
         """Return the head of each part."""
@@ -221,7 +222,10 @@ class Parts:
         return self._logistic(strength, balanced=balanced, tolerance=tolerance)
 
     def _logistic(self, strength: float, *, balanced: bool, tolerance: float) -> list[LinearHead]:
-        """Fit by L-BFGS. A penalty on both of two classes is half of one on their difference: they get C/2."""
+        """Fit by L-BFGS, from where a stricter penalty led to.
+
+        A penalty on both of two classes is half of one on their difference: they get C/2.
+        """
         c = self.task.n_outputs
         if self.task.form == "labels":
             truth, weights = self.truth, self.members
@@ -234,13 +238,14 @@ class Parts:
             learned, constant = counts > 0, np.full(counts.shape, ABSENT)
             strengths = np.where(learned.sum(1) == 2, strength / 2, strength)
         given = (torch.from_numpy(array) for array in (truth, weights, learned, strengths))
-        start = None if self.scaled.kept is not None else self._begun(strength, balanced=balanced, tolerance=tolerance)
+        start = self._last[1] if self._last is not None and self._last[0] <= strength else None
+        if start is None and self.scaled.kept is None:
+            start = self._begun(strength, balanced=balanced, tolerance=tolerance)
         spanned = self._spanned
-        if spanned is None:
-            weight, bias = Problem(self.scaled, self.scaled.own, *given).solved(tolerance, start)
-        else:
-            weight, bias = Problem(spanned, torch.ones(len(learned), spanned.d), *given).solved(tolerance)
-            weight = spanned.in_full(weight)
+        own = self.scaled.own if spanned is None else torch.ones(len(learned), spanned.d)
+        weight, bias = Problem(spanned or self.scaled, own, *given).solved(tolerance, start)
+        self._last = strength, (weight, bias)
+        weight = weight if spanned is None else spanned.in_full(weight)
         bias = torch.where(torch.from_numpy(learned), bias.double(), torch.from_numpy(constant))
         return [self._unscaled(part, weight[part], bias[part]) for part in range(len(bias))]
 

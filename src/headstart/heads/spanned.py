@@ -36,6 +36,7 @@ class Spanned:
     rows: Any
     coordinates: np.ndarray
     precision: torch.dtype
+    products: None = None
 
     @classmethod
     def of(cls, examples: Standardised) -> Spanned | None:

@@ -23,6 +23,9 @@ FOLDS = 5
 DEFAULT_STRENGTH = 0.1
 CHOOSING_TOLERANCE = 1e-3
 RISES = 2
+CLEAR = 1.1
+"""Times the loss before: one that is larger counts as all the rises."""
+
 CHOSEN_ON = 20_000
 """Examples that a penalty is chosen on, at most."""
 
@@ -197,15 +200,16 @@ class Trial:
 
 
 def _trials(probe: Probe, question: _Question, progress: Progress) -> dict[float, Trial]:
-    """Try the strengths from strict to free, and stop once the loss has risen `RISES` times in a row."""
+    """Try the strengths from strict to free, and stop once the loss has risen clearly, or `RISES` times in a row."""
     trials: dict[float, Trial] = {}
     rises = 0
     for done, strength in enumerate(sorted(probe.strengths), start=1):
         last = list(trials.values())[-1].loss if trials else np.inf
         trials[strength] = _try(question, strength, balanced=False)
         rises = rises + 1 if trials[strength].loss > last else 0
+        rises = RISES if trials[strength].loss > CLEAR * last else rises
         progress("choosing the penalty", done, len(probe.strengths))
-        if rises == RISES:
+        if rises >= RISES:
             break
     progress("choosing the penalty", len(probe.strengths), len(probe.strengths))
     return trials
