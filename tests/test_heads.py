@@ -145,6 +145,12 @@ def test_class_weights_are_used_where_they_help_and_that_is_said() -> None:
     assert not fit_probe(Probe(), features, even, None, even.task).balanced
 
 
+def test_without_features_a_head_says_the_shares_of_the_classes() -> None:
+    task, truth = Task("y", "classification", ("a", "b")), np.arange(40) % 4 == 0
+    head = fit_head(np.zeros((40, 0), dtype=np.float32), truth.astype(int), task, 1.0)
+    assert task.outputs(head.logits(np.zeros((1, 0), dtype=np.float32)))[0] == pytest.approx([0.75, 0.25], abs=1e-3)
+
+
 def test_a_clear_rise_of_the_loss_ends_the_search_for_a_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
     data, features = skewed(rare=100)
     losses = {1e-3: 0.7, 1e-2: 0.6, 1e-1: 0.65, 1.0: 0.64, 10.0: 0.71, 100.0: 0.5}

@@ -353,7 +353,6 @@ def test_a_small_target_gains_by_a_large_one_it_is_like() -> None:
     """Of 60 numbers 40 examples show a part; the large target shows all of them."""
     sets = {"many": numbers(400, 100, seed=1), "few": numbers(40, 150, seed=2)}
     result = hs.fit_together(sets, backbone=tiny.text_backbone(), strategy=[hs.Majority(), HARD])
-    assert len(result.model.shared) == 1
     assert result.sharing["few"].word == "gains"
     assert result.sharing["few"].gain.low > 0
     assert "is taken: learned together it is" in why_chosen(result.targets["few"].model.record["arms"])

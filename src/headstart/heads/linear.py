@@ -315,7 +315,7 @@ class Parts:
         return self._sums[part]
 
     def _unscaled(self, part: int, weight: Tensor, bias: Tensor) -> LinearHead:
-        weight = weight.double() * self.scaled.own[part] / self.scaled.spread
+        weight = weight.contiguous().double() * self.scaled.own[part] / self.scaled.spread
         bias = bias - weight @ self.scaled.mean
         precision = np.float64 if self.task.form == "number" else np.float32
         return LinearHead(weight.numpy().astype(precision), bias.numpy().astype(precision))

@@ -61,7 +61,8 @@ class Problem:
         level, root = self._level, math.sqrt(self._steepness)
         bias *= root
         if level is not None:
-            weight = torch.linalg.solve_triangular(level, weight.view(-1, d), upper=False, left=False).view(p, c, d)
+            flat = torch.linalg.solve_triangular(level, weight.view(p * c, d), upper=False, left=False)
+            weight = flat.contiguous().view(p, c, d)
         descent = torch.optim.LBFGS(
             [weight, bias],
             max_iter=ITERATIONS,
@@ -82,7 +83,7 @@ class Problem:
     @property
     def _steepness(self) -> float:
         """The second derivative of an example's loss by a logit where all answers are as likely (Böhning 1992)."""
-        share = 1 / (2 if self.truth.ndim == 2 else self.open.shape[1])
+        share = 1 / (2 if self.truth.ndim == 2 else max(2, self.open.shape[1]))
         return share * (1 - share)
 
     @property

@@ -31,6 +31,7 @@ class Spanned:
         rows: the sparse rows (n, d).
         coordinates: (n, n), lower triangular: their products with each other are those of the rows.
         precision: in which heads are found.
+        products: of the coordinates with each other: they are too many to be looked at.
     """
 
     rows: Any
