@@ -23,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # boxes around help would take as long again as the rest of it
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (making, using, looking):

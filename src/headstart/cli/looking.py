@@ -33,7 +33,7 @@ from headstart.wording import printable, read_seconds, read_weights, user_path
 looking = typer.Typer()
 
 
-@looking.command()
+@looking.command(short_help="Say which source serves the data best, and where to read it.")
 def rank(
     data: Data,
     backbones: Pool = "offline",
@@ -102,7 +102,7 @@ def rank(
             show_next(command_of(data, again | {"test": test, "seed": seed}))
 
 
-@looking.command()
+@looking.command(short_help="Hold contenders against no transfer, with intervals.")
 def compare(
     data: Data,
     arms: Arms = None,
@@ -158,7 +158,7 @@ def compare(
             show_next(f"headstart fit {quoted(data)}{words}")
 
 
-@looking.command()
+@looking.command(short_help="List pretrained models, from where and under which licence.")
 def backbones(
     folder: Annotated[str | None, typer.Argument(help="A folder of models made here, to list them too.")] = None,
     as_json: Json = False,

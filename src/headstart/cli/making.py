@@ -68,7 +68,7 @@ def demo(
         answer.update({"schema": "headstart.demo/1", "results": results})
 
 
-@making.command()
+@making.command(short_help="The main job: compare with no transfer, choose, learn, report.")
 def fit(
     data: Data,
     inputs: Inputs = None,
@@ -135,7 +135,7 @@ def fit(
             show_next(f"headstart predict {quoted(made.path)} {example_input(made)}")
 
 
-@making.command()
+@making.command(short_help="Add a target to a saved model; its old answers stay.")
 def add(
     model: Saved,
     data: Data,
@@ -187,7 +187,7 @@ def add(
             show_next(f"headstart predict {quoted(result.path)} {example_input(result)}")
 
 
-@making.command()
+@making.command(short_help="Learn one strategy, with nothing held beside it.")
 def adapt(
     data: Data,
     strategy: Annotated[

@@ -15,7 +15,7 @@ STANDARD_INPUT = "-"
 using = typer.Typer()
 
 
-@using.command()
+@using.command(short_help="Measure a saved model on labelled examples.")
 def evaluate(
     model: Saved,
     data: Data,
@@ -94,7 +94,7 @@ def _required(target: str, targets: Sequence[str]) -> str:
     return target
 
 
-@using.command()
+@using.command(short_help="Answer for new inputs.")
 def predict(
     model: Saved,
     inputs: Annotated[
