@@ -16,6 +16,9 @@ README = Path(__file__).parents[1] / "README.md"
 HEAD = "## How fast\n\n"
 FOOT = "How it is measured, and with which settings of the peers: [benchmarks](benchmarks/README.md).\n\n"
 BEGIN, END = "<!-- figures of speed -->", "<!-- end of the figures -->"
+LEAST = 5
+"""Runs of a contender from which on it is shown: a race may not be at its end yet."""
+
 ISAS = {"native": "", "avx2": ", kept to AVX2 and fp32 as on an older machine"}
 
 
@@ -88,9 +91,8 @@ def table(lines: list[dict[str, Any]], words: str) -> str:
     if not rows:
         return ""
     where = lines[-1]["machine"]
-    repeats = min(len({line["repeat"] for line in lines if line["race"] == row.race}) or 99 for row in ROWS)
     head = [
-        f"On {where['cores']} cores of {where['cpu']}{words}: medians of {repeats} or more fresh processes [lowest, "
+        f"On {where['cores']} cores of {where['cpu']}{words}: medians of {LEAST} or more fresh processes [lowest, "
         "highest], imports included.",
         "",
         "| what | Headstart | a peer | theirs | their time over ours |",
@@ -101,7 +103,7 @@ def table(lines: list[dict[str, Any]], words: str) -> str:
 
 def _lines(row: Row, lines: list[dict[str, Any]]) -> list[str]:
     race = next(one for one in RACES if (one.name, one.case) == (row.race, row.case))
-    found = {one.contender: one for one in standings(race, lines)}
+    found = {one.contender: one for one in standings(race, lines) if one.seconds.n >= LEAST}
     if row.ours not in found:
         return []
     written = []
