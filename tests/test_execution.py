@@ -18,7 +18,7 @@ from headstart import plan
 from headstart.adaptation import settle
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.replay import Shape
-from headstart.cache import the_cache
+from headstart.cache import Shelf, the_cache
 from headstart.checkpoints import Checkpoints, checkpoints_beside
 from headstart.data.reading import content_of
 from headstart.devices import allowed_precisions, autocast, choose_device, memory_kept, precisions, undisturbed
@@ -385,15 +385,19 @@ def test_a_precision_that_is_unfaithful_is_not_converted(monkeypatch: pytest.Mon
     for name, value in (("WORTH", 0.0), ("REPAYS", 0.0), ("GAIN", 1e9)):
         monkeypatch.setattr(trials, name, value)
     monkeypatch.setattr(trials, "allowed_precisions", lambda _device: ("fp32", "bf16"))
-    monkeypatch.setattr(trials._Trial, "cosine", lambda _trial, way: 1.0 if way.precision == "fp32" else 0.9)
+    asked: list[str] = []
+    monkeypatch.setattr(trials._Trial, "cosine", lambda _trial, way: asked.append(str(way)) or 0.9)
     tried: list[str] = []
     monkeypatch.setattr(trials._Trial, "seconds", lambda _trial, way: tried.append(str(way)) or _seconds(way))
     assert choose_execution(tiny.text_backbone(), TEXTS).precision == "fp32"
     assert "fp32, OpenVINO" in tried
     assert "bf16, OpenVINO" not in tried
+    assert "fp32" not in asked, "fp32 is what the others are held against"
 
 
-def test_a_few_whose_features_in_fp32_are_known_are_asked_first(case: tuple[Backbone, Sequence[Any]]) -> None:
+def test_a_few_whose_features_in_fp32_are_known_are_asked_first(
+    case: tuple[Backbone, Sequence[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     backbone, inputs = case
     contents = [content_of(one) for one in inputs]
     known = [0, 2]
@@ -401,7 +405,11 @@ def test_a_few_whose_features_in_fp32_are_known_are_asked_first(case: tuple[Back
     few, found = trials.exact_few(backbone, [inputs[place] for place in (2, 0)], [contents[2], contents[0]])
     assert few == [0, 1]
     assert np.array_equal(found, wanted[::-1]), "these are the remembered ones, to the bit"
+    kept: list[str] = []
+    add = Shelf.add_many
+    monkeypatch.setattr(Shelf, "add_many", lambda shelf, own, rows: kept.extend(own) or add(shelf, own, rows))
     few, found = trials.exact_few(backbone, inputs, contents)
+    assert sorted(kept) == sorted(set(contents) - {contents[place] for place in known}), "the others were kept before"
     assert sorted(few) == list(range(len(inputs))), "two are fewer than the few: all are computed"
     assert np.abs(found[[few.index(place) for place in known]] - wanted).max() < 1e-4
 

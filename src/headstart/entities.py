@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.statistics import Metric, Weighted
+from headstart.statistics import Metric
 
 OUTSIDE = "O"
 SCHEME = re.compile(r"O|[BIESLU]-\S+")
@@ -117,16 +117,4 @@ class Found:
             "entity_precision": (self.hits, self.said),
             "entity_recall": (self.hits, self.true),
         }
-        return {
-            name: Metric(_ratio(above, below), len(below)) for name, (above, below) in shares.items() if below.any()
-        }
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> Weighted:
-    """Return the weighted form of a ratio of two sums; NaN where there is nothing to take a share of."""
-
-    def weighted(weights: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            return np.asarray((weights @ above) / (weights @ below))
-
-    return weighted
+        return {name: Metric.ratio(above, below) for name, (above, below) in shares.items() if below.any()}

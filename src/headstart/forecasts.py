@@ -68,9 +68,7 @@ def forecast_metrics(task: Task, truth: np.ndarray, outputs: np.ndarray) -> dict
     found = {
         "mase": Metric.mean(mase),
         "smape": Metric.mean(smape),
-        "weighted_quantile_loss": Metric(
-            lambda weights: (weights @ losses) / np.maximum(weights @ levels, TINY), len(truth)
-        ),
+        "weighted_quantile_loss": Metric.ratio(losses, levels, least=TINY),
         "coverage_80": Metric.mean(inside),
     }
     went = np.sign(true - base)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from headstart.statistics import LEVEL, RESAMPLES, Metric, percentile_interval, resampled_weights
+from headstart.statistics import LEVEL, RESAMPLES, Metric, percentile_interval, resampled_weights, two_sided
 
 POWER = 0.8
 """The chance to see a difference from which on it counts as one that can be seen."""
@@ -168,7 +168,7 @@ def difference_of_auroc(
     if units is None:
         positives, negatives = gaps[truth], gaps[~truth]
         variance = sum(float(side.var(ddof=1)) / len(side) for side in (positives, negatives) if len(side) > 1)
-        z = _z(level)
+        z = two_sided(level)
         error = math.sqrt(variance)
         p = float(2 * ndtr(-abs(value) / error)) if error > 0 else float(value == 0)
         own, words, half = len(truth), "DeLong's test", z * error
@@ -181,7 +181,7 @@ def difference_of_auroc(
         own = len(sums)
         error = math.sqrt(own / max(1, own - 1) * float((sums**2).sum()))
         p = float(2 * ndtr(-abs(value) / error)) if error > 0 else float(value == 0)
-        words, half = "DeLong's test over groups", _z(level) * error
+        words, half = "DeLong's test over groups", two_sided(level) * error
     low, high = max(-1.0, value - half), min(1.0, value + half)
     return Difference(value, low, high, p, len(truth), own, level, words, _seen_by(error, level))
 
@@ -218,7 +218,7 @@ def tango(wins: int, losses: int, n: int, level: float = LEVEL) -> tuple[float, 
         n: pairs in all, 1 or more.
         level: of the interval, in (0, 1).
     """
-    z, value = _z(level), (wins - losses) / n
+    z, value = two_sided(level), (wins - losses) / n
 
     def beyond(shift: float) -> float:
         linear = (2 * n - wins + losses) * shift - wins - losses
@@ -280,7 +280,7 @@ def detectable_share(n: int, discordant: float, *, level: float = LEVEL, power: 
     Returns:
         None where even a contender that wins every pair that differs would not be seen.
     """
-    z, beta = _z(level), float(ndtri(power))
+    z, beta = two_sided(level), float(ndtri(power))
 
     def lacking(shift: float) -> float:
         return z * math.sqrt(discordant) + beta * math.sqrt(max(0.0, discordant - shift**2)) - shift * math.sqrt(n)
@@ -319,8 +319,4 @@ def _finite(value: Any) -> Any:
 
 
 def _seen_by(error: float, level: float) -> float | None:
-    return (_z(level) + float(ndtri(POWER))) * error if math.isfinite(error) else None
-
-
-def _z(level: float) -> float:
-    return float(ndtri(0.5 + level / 2))
+    return (two_sided(level) + float(ndtri(POWER))) * error if math.isfinite(error) else None

@@ -43,6 +43,16 @@ class Metric:
         """Return the mean of some values (n,)."""
         return cls(lambda weights: (weights @ values) / weights.sum(1), len(values), used)
 
+    @classmethod
+    def ratio(cls, above: np.ndarray, below: np.ndarray, least: float = 0.0) -> Metric:
+        """Return the ratio of two sums (n,), the lower one at least so much; NaN where both are 0."""
+
+        def weighted(weights: np.ndarray) -> np.ndarray:
+            with np.errstate(invalid="ignore"):
+                return np.asarray((weights @ above) / np.maximum(weights @ below, least))
+
+        return cls(weighted, len(below))
+
     @cached_property
     def value(self) -> float:
         """What it is on these examples, each taken once; NaN where that says nothing."""
@@ -75,6 +85,11 @@ class Measure:
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "units": self.units}
 
 
+def two_sided(level: float) -> float:
+    """Return how many standard errors of a normal distribution lie on either side of such an interval's middle."""
+    return float(ndtri(0.5 + level / 2))
+
+
 def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Return Wilson's score interval for a share (Wilson 1927; Brown, Cai and DasGupta 2001, eq. 4).
 
@@ -83,7 +98,7 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float
     """
     if n == 0:
         raise ValueError("no examples")
-    z = float(ndtri(0.5 + level / 2))
+    z = two_sided(level)
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -35,11 +35,7 @@ def summary_metrics(truth: np.ndarray, outputs: np.ndarray) -> dict[str, Metric]
     found = {name: Metric.mean(one) for name, one in zip(KINDS, scores.T, strict=True)}
     found = {HEADLINE: found.pop(HEADLINE), **found}
     own, wanted = (np.array([len(words_of(str(text))) for text in texts], dtype=float) for texts in (outputs, truth))
-
-    def ratio(weights: np.ndarray) -> np.ndarray:
-        return np.asarray((weights @ own) / np.maximum(weights @ wanted, 1.0))
-
-    found["length"] = Metric(ratio, len(truth))
+    found["length"] = Metric.ratio(own, wanted, least=1.0)
     if all(getattr(one, "places", None) is not None for one in outputs.tolist()):
         return found
     found |= _of_sources("copied", copied, truth, outputs)

@@ -97,7 +97,8 @@ def choose_execution(
             return found
     ways = trial.timed([replace(plain, precision=precision) for precision in allowed])
     if n * min(way.seconds for way in (plain, *ways)) >= REPAYS and choose_device().type == "cpu" and has_openvino():
-        faithful = [way for way in ways if trial.cosine(way) >= FAITHFUL]  # a precision rounds as much in a graph
+        # a precision rounds as much in a graph, and fp32 not at all
+        faithful = [way for way in ways if way.precision == plain.precision or trial.cosine(way) >= FAITHFUL]
         ways += trial.timed([replace(way, backend="openvino") for way in faithful])
     found = trial.fastest(plain, ways)
     progress("trying how to run", 1, 1)
@@ -213,12 +214,14 @@ def exact_features(
     """
     shelf = _exact_shelf(backbone)
     found = shelf.find(contents)
-    if (found[:, 0] >= 0).all():
+    missing = np.flatnonzero(found[:, 0] < 0)
+    if not len(missing):
         return np.asarray(shelf.stacked(found).numpy())
     features = read(EXACT) if read else features_reader(backbone, [None], EXACT)(_batch_of(backbone, inputs))[0]
-    shelf.add_many(contents, features.cpu())
+    features = features.cpu()
+    shelf.add_many([contents[place] for place in missing.tolist()], features[missing])
     shelf.write()
-    return np.asarray(features.cpu().numpy())
+    return np.asarray(features.numpy())
 
 
 def _exact_shelf(backbone: Backbone) -> Shelf:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -80,6 +81,15 @@ class Problem:
         descent.step(evaluate)  # type: ignore[no-untyped-call]
         return weight if level is None else weight @ level, bias / root
 
+    @cached_property
+    def _own(self) -> Tensor:
+        return self.own.to(self.examples.precision)[:, None]
+
+    @cached_property
+    def _sizes(self) -> Tensor:
+        """What the examples of each part (p,) count together."""
+        return self.weights.sum(0, dtype=torch.float64).clamp_min(1e-12)
+
     @property
     def _steepness(self) -> float:
         """The second derivative of an example's loss by a logit where all answers are as likely (Böhning 1992)."""
@@ -95,7 +105,7 @@ class Problem:
         products: Tensor | None = self.examples.products
         if products is None:
             return None
-        size = float(self.weights.sum(0, dtype=torch.float64).mean())
+        size = float(self._sizes.mean())
         every = torch.eye(len(products), dtype=torch.float64)
         steep = self._steepness * products / len(self.truth) + every / (size * float(self.strengths.mean()))
         level: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(steep), every, upper=False)
@@ -115,9 +125,8 @@ class Problem:
     def evaluated(self, weight: Tensor, bias: Tensor) -> tuple[float, Tensor, Tensor]:
         """Return the sum over parts of the mean penalised loss, and its gradient; sums over chunks are in fp64."""
         p, c, d = weight.shape
-        own = self.own.to(weight.dtype)[:, None]
+        own, sizes = self._own, self._sizes
         flat = (weight * own).view(p * c, d)
-        sizes = self.weights.sum(0, dtype=torch.float64).clamp_min(1e-12)
         loss = torch.zeros(p, dtype=torch.float64)
         slope, shift = torch.zeros(p * c, d, dtype=torch.float64), torch.zeros(p, c, dtype=torch.float64)
         for span, rows in self.examples:

@@ -127,7 +127,9 @@ def begun(
 def at_speed(ground: Ground, like: Execution | None = None) -> Ground:
     """Return the ground of one source, run in the way that is fastest, or in the way of another where that serves."""
     examples = ground.examples
-    way = choose_execution(ground.backbone, examples.inputs, examples.contents, like=like, progress=ground.progress)
+    way = choose_execution(
+        ground.backbone, examples.inputs, examples.contents, cuts=ground.cuts, like=like, progress=ground.progress
+    )
     ground = replace(ground, execution=way)
     return ground if ground.is_faithful else replace(ground, execution=EXACT)
 

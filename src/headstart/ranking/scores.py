@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy import linalg, stats
+from scipy import linalg
 
 from headstart.data import spread
-from headstart.statistics import LEVEL
+from headstart.statistics import LEVEL, two_sided
 from headstart.tasks import Task
 
-Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+Z = two_sided(LEVEL)
 
 CHUNK = 4096
 """Examples that are turned into fp64 at once."""
