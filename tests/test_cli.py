@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -440,3 +442,22 @@ def test_what_is_no_time_gets_a_sentence(headstart: Callable[..., Said], reviews
     assert said.code == 2
     assert "the budget is no time" in said.err
     assert "90s, 5m or 2h" in said.err
+
+
+ENDING = """
+import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count()))
+from headstart.cli import RARELY, main
+sys.argv = ["headstart", "--version"]
+try:
+    main()
+finally:
+    assert gc.isenabled() and gc.get_threshold()[0] == RARELY
+"""
+
+
+def test_a_command_ends_without_looking_for_lost_objects_among_all_it_made() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=True)
+    version, frozen = done.stdout.split("\n")[:2]
+    assert version == f"headstart {hs.__version__}"
+    assert int(frozen) > 10_000, "typer alone makes more than that"

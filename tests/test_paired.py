@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize_scalar
-from scipy.stats import norm, ttest_rel
+from scipy.stats import binomtest, norm, rankdata, ttest_rel
+from scipy.stats import t as student
 
 from headstart.paired import (
     corrected_t,
@@ -17,6 +18,7 @@ from headstart.paired import (
     placements,
     tango,
 )
+from headstart.statistics import midranks, two_sided
 
 Z = norm.ppf(0.975)
 
@@ -25,6 +27,19 @@ def test_mcnemar_gives_the_published_p():
     assert mcnemar(12, 2) == pytest.approx(0.0129, abs=5e-5)  # Armitage and Berry 1994, p. 127
     assert mcnemar(1, 7) == pytest.approx(0.0703, abs=5e-5)  # Fagerland, Lydersen and Laake 2013, table 5
     assert mcnemar(0, 0) == 1
+    for wins, losses in ((0, 7), (5, 5), (40, 61), (900, 1100)):
+        assert mcnemar(wins, losses) == pytest.approx(binomtest(wins, wins + losses).pvalue, rel=1e-9)
+
+
+def test_equal_values_share_the_mean_of_their_ranks():
+    values = np.random.default_rng(0).integers(0, 20, 100) / 7
+    assert np.array_equal(midranks(values), rankdata(values))
+
+
+def test_an_interval_is_as_wide_as_scipy_has_it():
+    for level in (0.8, 0.95):
+        assert two_sided(level) == pytest.approx(norm.isf((1 - level) / 2), rel=1e-12)
+        assert two_sided(level, 14) == pytest.approx(student.isf((1 - level) / 2, 14), rel=1e-9)
 
 
 def test_intervals_of_paired_shares_are_the_published_ones():

@@ -20,6 +20,7 @@ from headstart.statistics import (
     Measure,
     Metric,
     Weighted,
+    midranks,
     percentile_interval,
     resampled_weights,
     resamples_for,
@@ -358,9 +359,7 @@ def _ranked(weights: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np
 
 def _calibration(hits: np.ndarray, confidence: np.ndarray, used: np.ndarray) -> Metric:
     """Expected calibration error over ten bins of equal count (Nguyen and O'Connor 2015); ties share a bin."""
-    _, place, counts = np.unique(confidence, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - counts / 2)[place]
-    bins = np.eye(BINS, dtype=np.float32)[(ranks * BINS / len(ranks)).astype(int)]
+    bins = np.eye(BINS, dtype=np.float32)[((midranks(confidence) - 0.5) * BINS / len(confidence)).astype(int)]
     gap = (hits - confidence).astype(np.float32)[:, None] * bins
 
     def weighted(weights: np.ndarray) -> np.ndarray:

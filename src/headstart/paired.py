@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import bdtr, ndtr, ndtri, stdtr
 
-from headstart.statistics import LEVEL, RESAMPLES, Metric, percentile_interval, resampled_weights, two_sided
+from headstart.statistics import LEVEL, RESAMPLES, Metric, midranks, percentile_interval, resampled_weights, two_sided
 
 POWER = 0.8
 """The chance to see a difference from which on it counts as one that can be seen."""
@@ -191,22 +191,18 @@ def placements(truth: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray
 
     These are DeLong's structural components V10 and V01 (1988, eq. 3 and 4), from ranks (Sun and Xu 2014).
     """
-    from scipy.stats import rankdata  # slow to import, and learning needs none of it
-
     positives, negatives = scores[truth], scores[~truth]
     m, n = len(positives), len(negatives)
-    everywhere = rankdata(scores)
+    everywhere = midranks(scores)
     parts = np.empty(len(scores))
-    parts[truth] = (everywhere[truth] - rankdata(positives)) / n
-    parts[~truth] = 1 - (everywhere[~truth] - rankdata(negatives)) / m
+    parts[truth] = (everywhere[truth] - midranks(positives)) / n
+    parts[~truth] = 1 - (everywhere[~truth] - midranks(negatives)) / m
     return float(parts[truth].mean()), parts
 
 
 def mcnemar(wins: int, losses: int) -> float:
     """Return the two-sided p of McNemar's exact test: wins among the pairs that differ, against a fair coin."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+    return min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
 def tango(wins: int, losses: int, n: int, level: float = LEVEL) -> tuple[float, float]:
@@ -309,7 +305,7 @@ def by_error(
     freedom = k - 1 if freedom is None else freedom
     if error <= ROUNDING * abs(value):
         return Difference(value, value, value, 0.5**freedom if value else 1.0, n, k, level, words)
-    half = float(stdtrit(freedom, 0.5 + level / 2)) * error
+    half = two_sided(level, freedom) * error
     p = float(2 * stdtr(freedom, -abs(value) / error))
     return Difference(value, value - half, value + half, p, n, k, level, words, _seen_by(error, level))
 

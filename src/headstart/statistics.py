@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -85,9 +85,19 @@ class Measure:
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "units": self.units}
 
 
-def two_sided(level: float) -> float:
-    """Return how many standard errors of a normal distribution lie on either side of such an interval's middle."""
-    return float(ndtri(0.5 + level / 2))
+def two_sided(level: float, freedom: float = math.inf) -> float:
+    """Return how many standard errors lie on either side of such an interval's middle.
+
+    They are those of a normal distribution, or of Student's t with so many degrees of freedom.
+    """
+    return float(stdtrit(freedom, 0.5 + level / 2) if math.isfinite(freedom) else ndtri(0.5 + level / 2))
+
+
+def midranks(values: np.ndarray) -> np.ndarray:
+    """Return the rank (n,) of each value, the smallest one's 1; equal ones share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return ranks
 
 
 def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import json
 import os
@@ -16,6 +18,9 @@ from headstart.cli.looking import looking
 from headstart.cli.making import making
 from headstart.cli.using import using
 from headstart.errors import OptionError
+
+RARELY = 50_000
+"""Objects that are made before Python looks for lost ones again: loading a network's library makes half a million."""
 
 app = typer.Typer(
     name="headstart",
@@ -44,6 +49,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     answered.clear()
+    _spare_collections()
     if os.environ.get("RANK", "0") != "0":  # of several processes started together the first one talks
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  until the end
     try:
@@ -55,3 +61,9 @@ def main() -> None:
                 json.dumps({"schema": "headstart.error/1", **OptionError(words, hint="headstart --help").as_dict()})
             )
         raise
+
+
+def _spare_collections() -> None:
+    """Let Python look for lost objects rarely, and not once more at the end: both would take seconds."""
+    gc.set_threshold(RARELY)
+    atexit.register(gc.freeze)

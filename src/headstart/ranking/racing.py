@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from headstart import __version__
 from headstart.backbones.backbone import Backbone
@@ -225,7 +225,7 @@ def _better(runners: Sequence[_Runner], most: int, *, is_race: bool) -> tuple[li
     if not errors.shape[1]:
         return [one.variant for one in runners], []
     ranked = sorted(zip(standings(errors, units), runners, strict=True), key=lambda pair: pair[0].rank)
-    bound = float(norm.isf(HOPELESS / len(runners)))
+    bound = -float(ndtri(HOPELESS / len(runners)))
     is_told = is_race and len(np.unique(units)) >= FEW_UNITS
     going, dropped = list[Variant](), list[Dropped]()
     for standing, runner in ranked:

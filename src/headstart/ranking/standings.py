@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy import stats
 
-from headstart.statistics import LEVEL, resampled_weights, resamples_for
+from headstart.statistics import LEVEL, resampled_weights, resamples_for, two_sided
 
 FEWEST_UNITS = 6
 """Below so many examples or groups no contenders are told apart: how far they scatter is not known."""
@@ -144,7 +143,7 @@ class _Resampled:
         if not known.any():
             return error
         off = np.abs(gaps[known] - gaps[known].mean(1, keepdims=True)) / gaps[known].std(1)[:, None]
-        few = stats.t.isf((1 - LEVEL) / 2, self.units - 1) / stats.norm.isf((1 - LEVEL) / 2)
+        few = two_sided(LEVEL, self.units - 1) / two_sided(LEVEL)
         return np.where(known, few * float(np.quantile(off.max(0), LEVEL)) * error + self.step, 0.0)
 
 
