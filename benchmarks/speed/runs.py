@@ -32,7 +32,8 @@ class Runs:
         results: a line of JSON a run.
         isa: "native", or "avx2": oneDNN without what came after AVX2, and fp32 in every contender.
         tiny: whether only the benchmarks themselves are tried.
-        lines: what the file holds of this machine, this source and this `isa`.
+        lines: what the file holds of this machine, this source and this `isa`; what others tried to find their best
+            setting holds for every source.
     """
 
     results: Path
@@ -42,11 +43,13 @@ class Runs:
 
     def __post_init__(self) -> None:
         text = self.results.read_text(encoding="utf-8") if self.results.is_file() else ""
-        here = {"source": source(), "machine": machine(), "isa": self.isa, "tiny": self.tiny}
+        here = {"machine": machine(), "isa": self.isa, "tiny": self.tiny}
         self.lines = [
             line
             for line in map(json.loads, text.splitlines())
-            if "failed" not in line and all(line[name] == value for name, value in here.items())
+            if "failed" not in line
+            and all(line[name] == value for name, value in here.items())
+            and (line["source"] == source() or (line["repeat"] == QUALIFYING and line["versions"] == versions()))
         ]
 
     def run(self, race: Race, repeats: int, only: Iterable[str] | None = None) -> None:
